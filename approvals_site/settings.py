@@ -1,0 +1,295 @@
+"""Every setting, read once from the environment. An unsafe combination refuses to start."""
+
+import secrets
+import sys
+from pathlib import Path
+
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+TESTING = "pytest" in sys.modules
+LOOPBACK = {"127.0.0.1", "localhost", "[::1]", "testserver"}
+
+
+def strict_bool(name: str, default: bool) -> bool:
+    """A yes or no from the environment; a typo raises instead of meaning no."""
+    raw = env.str(name, default="").strip().lower()
+    if not raw:
+        return default
+    if raw in {"1", "true", "yes", "on"}:
+        return True
+    if raw in {"0", "false", "no", "off"}:
+        return False
+    raise ImproperlyConfigured(f"{name} must be 1 or 0, not {raw!r}.")
+
+
+DATA_DIR = Path(env.str("COUNTERSIGN_DATA", default=str(BASE_DIR / "var"))).resolve()
+DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+PORT = env.int("PORT", default=8000)
+DEBUG = strict_bool("DEBUG", default=False)
+DEMO = strict_bool("DEMO", default=True)
+HTTPS = strict_bool("HTTPS", default=False)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+ENVIRONMENT_NAME = env.str("COUNTERSIGN_ENVIRONMENT", default="demonstration" if DEMO else "")
+
+
+def secret_key() -> str:
+    """The key from the environment, else one made on first start and kept in the data folder."""
+    given = env.str("SECRET_KEY", default="")
+    if given:
+        if len(given) < 32 or "insecure" in given:
+            raise ImproperlyConfigured("SECRET_KEY must be at least 32 random characters.")
+        return given
+    path = DATA_DIR / "secret_key"
+    try:
+        with path.open("x") as file:
+            path.chmod(0o600)
+            file.write(secrets.token_urlsafe(50))
+    except FileExistsError:
+        pass
+    key = path.read_text().strip()
+    if len(key) < 32:
+        raise ImproperlyConfigured(f"{path} is damaged; restore it, or delete it to sign all out.")
+    return key
+
+
+def refuse_unsafe_combinations() -> None:
+    """Say no at start rather than be sorry in production."""
+    outside = sorted(set(ALLOWED_HOSTS) - LOOPBACK)
+    if "*" in ALLOWED_HOSTS:
+        raise ImproperlyConfigured("ALLOWED_HOSTS=* accepts any host name; list the real ones.")
+    if outside and DEBUG:
+        raise ImproperlyConfigured(f"DEBUG=1 would show secrets to visitors of {outside}.")
+    if outside and not HTTPS:
+        raise ImproperlyConfigured(
+            f"{outside} are reached over a network: put TLS in front and set HTTPS=1."
+        )
+    if outside and DEMO:
+        raise ImproperlyConfigured(f"DEMO=1 makes known people; set DEMO=0 to serve {outside}.")
+
+
+refuse_unsafe_combinations()
+SECRET_KEY = secret_key()
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "simple_history",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "csp",
+    "ledger",
+    "proposals",
+    *env.list("COUNTERSIGN_APPS", default=[]),
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "simple_history.middleware.HistoryRequestMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+
+ROOT_URLCONF = "approvals_site.urls"
+WSGI_APPLICATION = "approvals_site.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "proposals.console.context.site",
+            ],
+        },
+    }
+]
+
+# Databases. SQLite takes its write lock when a transaction begins, or a read-then-write fails as
+# "locked" at once; FULL, because an intent lost in a power cut could become a second effect.
+SQLITE_OPTIONS = {
+    "timeout": 20,
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+}
+
+
+def database(url: str) -> dict:
+    """A Django database entry from a URL, with the options this product relies on."""
+    config = env.db_url_config(url)
+    if config["ENGINE"].endswith("sqlite3"):
+        return config | {"OPTIONS": dict(SQLITE_OPTIONS)}
+    if not config["ENGINE"].endswith("postgresql"):
+        raise ImproperlyConfigured("Countersign runs on PostgreSQL or SQLite.")
+    return config | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
+
+
+DATABASES = {
+    "default": database(
+        env.str("DATABASE_URL", default="") or f"sqlite:///{DATA_DIR / 'countersign.sqlite3'}"
+    )
+}
+DATABASE_ROUTERS = ["approvals_site.routers.TargetsAreNotOurs"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# The databases that agents may write to, through actions only. docs/tables.md describes the files.
+TABLE_FILES = env.list("COUNTERSIGN_TABLES", default=[])
+if DEMO:
+    TABLE_FILES.append(str(BASE_DIR / "proposals" / "demonstration" / "shop.toml"))
+    DATABASES["shop"] = database(
+        env.str("SHOP_DATABASE_URL", default="") or f"sqlite:///{DATA_DIR / 'shop.sqlite3'}"
+    )
+
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+LOGIN_URL = "sign-in"
+LOGIN_REDIRECT_URL = "queue"
+LOGOUT_REDIRECT_URL = "sign-in"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# The browser's side. The admin's own scripts are files, so the policy needs no exception.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
+SESSION_COOKIE_NAME = "__Host-countersign" if HTTPS else f"countersign_{PORT}"
+CSRF_COOKIE_NAME = "__Host-csrf" if HTTPS else f"csrf_{PORT}"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 8 * 3600
+SESSION_SAVE_EVERY_REQUEST = False
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
+X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "proposals.console.errors.csrf_failure"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 512 * 1024
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["proposals.api.authentication.BearerToken"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["proposals.api.parsers.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "proposals.api.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Countersign",
+    "DESCRIPTION": "Agents propose writes here; rules and people decide; workers commit.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+}
+
+# Celery. The row is the queue and the message a doorbell, so early acknowledgement is right: a lost
+# message costs seconds, never a write. Nothing is retried by the transport itself.
+REDIS_URL = env.str("REDIS_URL", default="")
+BROKER_DIR = DATA_DIR / "broker"
+CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+if REDIS_URL:
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }
+else:
+    for folder in ("queue", "processed", "control"):
+        (BROKER_DIR / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+    CELERY_BROKER_TRANSPORT_OPTIONS = {
+        "data_folder_in": str(BROKER_DIR / "queue"),
+        "data_folder_out": str(BROKER_DIR / "queue"),
+        "control_folder": str(BROKER_DIR / "control"),
+        "processed_folder": str(BROKER_DIR / "processed"),
+        "store_processed": True,
+        "polling_interval": 0.05,
+    }
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = False
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_TIME_LIMIT = 50
+CELERY_TASK_DEFAULT_QUEUE = "countersign"
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+}
+
+# The product's own numbers.
+MAX_BODY_BYTES = 256 * 1024
+MAX_JSON_DEPTH = 32
+PROPOSAL_LIFETIME_HOURS = {"low": 7 * 24, "medium": 72, "high": 24}
+EXECUTION_LEASE_SECONDS = env.int("EXECUTION_LEASE_SECONDS", default=60)
+EXECUTION_MAX_ATTEMPTS = 10
+RECHECKS_BEFORE_PEOPLE = 3
+BELL_ANSWER_SECONDS = 5
+DUPLICATE_WINDOW_HOURS = 24

@@ -1,0 +1,19 @@
+"""Every address of the site: the agents' door, the people's door, the auditors' door."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from proposals.api import problems
+
+urlpatterns = [
+    path("api/v1/", include("proposals.api.urls")),
+    path("api/", problems.not_found),
+    path("api/<path:rest>", problems.not_found),
+    path("admin/", admin.site.urls),
+    path("", include("proposals.console.urls")),
+]
+
+handler400 = "proposals.console.errors.bad_request"
+handler403 = "proposals.console.errors.permission_denied"
+handler404 = "proposals.console.errors.not_found"
+handler500 = "proposals.console.errors.server_error"

@@ -1,0 +1,88 @@
+"""What is remembered: entries that only ever grow in number, and the head of each stream."""
+
+import json
+from typing import Any
+
+from django.db import models
+
+from ledger.append_only import AppendOnly
+
+
+class Chain(models.Model):
+    """A row that heads a stream of entries: whoever holds its lock may append."""
+
+    ledger_number = models.PositiveIntegerField(default=0, editable=False)
+    ledger_hash = models.BinaryField(default=b"", editable=False)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def stream(self) -> str:
+        """The name of the stream, such as `proposal:<id>`."""
+        raise NotImplementedError
+
+
+class Stream(Chain):
+    """The head of a stream that has no row of its own: `agent:<id>`, `policy`, `auth`."""
+
+    name = models.CharField(max_length=200, primary_key=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def stream(self) -> str:
+        return self.name
+
+
+class LedgerEntry(AppendOnly):
+    """One recorded fact.
+
+    `canonical` is the entry; the other columns are copies to search by, and `verify` compares
+    them. Plain text and no foreign keys: nothing can be deleted from under an entry.
+    """
+
+    id = models.BigAutoField("entry", primary_key=True)
+    stream = models.CharField(max_length=200)
+    number = models.PositiveIntegerField()
+    kind = models.CharField(max_length=100)
+    actor = models.CharField(max_length=100)
+    actor_name = models.CharField(max_length=200, blank=True)
+    at = models.DateTimeField()
+    proposal = models.CharField(max_length=64, blank=True)
+    agent = models.CharField(max_length=64, blank=True)
+    run = models.CharField(max_length=128, blank=True)
+    object = models.CharField(max_length=500, blank=True)
+    canonical = models.BinaryField()
+    previous = models.BinaryField(max_length=32)
+    hash = models.BinaryField(max_length=32, unique=True)
+
+    class Meta:
+        verbose_name_plural = "ledger entries"
+        default_permissions = ("view",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=["stream", "number"], name="ledger_one_entry_per_stream_and_number"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["proposal", "-id"], name="ledger_proposal"),
+            models.Index(fields=["agent", "-id"], name="ledger_agent"),
+            models.Index(fields=["actor", "-id"], name="ledger_actor"),
+            models.Index(fields=["kind", "-id"], name="ledger_kind"),
+            models.Index(fields=["object", "-id"], name="ledger_object"),
+            models.Index(fields=["run", "-id"], name="ledger_run"),
+            models.Index(fields=["at", "id"], name="ledger_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.pk} {self.kind}"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The facts of the entry, from its canonical bytes."""
+        return json.loads(bytes(self.canonical))["body"]

@@ -1,0 +1,119 @@
+"""Every refusal as application/problem+json (RFC 9457): one table from the domain's codes."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import InterfaceError, OperationalError
+from django.http import Http404, HttpRequest, JsonResponse
+from rest_framework import exceptions as drf
+from rest_framework.response import Response
+
+from proposals.exceptions import InvalidRequest, ProposalError
+
+logger = logging.getLogger(__name__)
+MEDIA_TYPE = "application/problem+json"
+
+STATUS = {
+    "invalid-request": 400,
+    "invalid-params": 400,
+    "idempotency-key-missing": 400,
+    "idempotency-key-invalid": 400,
+    "action-not-granted": 403,
+    "agent-suspended": 403,
+    "not-found": 404,
+    "illegal-transition": 409,
+    "idempotency-in-flight": 409,
+    "nothing-to-undo": 409,
+    "already-undone": 409,
+    "idempotency-key-reused": 422,
+}
+CODE_OF_STATUS = {
+    400: "invalid-request",
+    401: "unauthenticated",
+    403: "action-not-granted",
+    404: "not-found",
+    405: "method-not-allowed",
+    406: "not-acceptable",
+    413: "payload-too-large",
+    415: "unsupported-media-type",
+    429: "rate-limited",
+    503: "unavailable",
+}
+TITLES = {
+    "invalid-request": "The request does not have the documented shape",
+    "malformed-json": "The body is not acceptable JSON",
+    "invalid-params": "The parameters do not fit the action",
+    "idempotency-key-missing": "An idempotency key is required",
+    "idempotency-key-invalid": "The idempotency key is not acceptable",
+    "idempotency-key-reused": "The idempotency key was used for another request",
+    "idempotency-in-flight": "The first request with this key is still being stored",
+    "action-not-granted": "The action is not granted to this agent",
+    "agent-suspended": "The agent is suspended",
+    "illegal-transition": "The proposal is no longer in a status that allows this",
+    "nothing-to-undo": "There is nothing to undo",
+    "already-undone": "It is already undone, or an undo of it is open",
+    "unauthenticated": "A valid bearer token is required",
+    "unavailable": "The service cannot store anything right now",
+}
+RETRY_AFTER = {"idempotency-in-flight": 1, "unavailable": 5}
+
+
+def body(code: str, status: int, detail: str, **more: Any) -> dict[str, Any]:
+    """A problem as RFC 9457 has it; only members that say something are present."""
+    problem = {
+        "type": f"urn:countersign:problem:{code}",
+        "title": TITLES.get(code, HTTPStatus(status).phrase),
+        "status": status,
+        "detail": detail,
+        "code": code,
+    }
+    if code in RETRY_AFTER:
+        problem["retry_after"] = RETRY_AFTER[code]
+    return problem | {name: value for name, value in more.items() if value}
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
+    """Turn whatever a view raised into a problem; the unforeseen is logged and says no more."""
+    if isinstance(error, ProposalError):
+        more = {"errors": error.errors} if isinstance(error, InvalidRequest) else {}
+        return respond(error.code, STATUS.get(error.code, 400), str(error), **more)
+    if isinstance(error, drf.APIException):
+        return respond_to_framework(error)
+    if isinstance(error, Http404):
+        return respond("not-found", 404, "There is no such thing here, or it is not yours to see.")
+    if isinstance(error, PermissionDenied):
+        return respond("action-not-granted", 403, "That is not open to agents.")
+    if isinstance(error, RequestDataTooBig):
+        return respond("payload-too-large", 413, "The body is too large.")
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.exception("The database did not answer")
+        return respond("unavailable", 503, "Nothing was stored; send the same request again.")
+    logger.exception("Unforeseen failure in %s", context.get("view"))
+    return respond("internal-error", 500, "Nothing was stored. The failure has been logged.")
+
+
+def respond_to_framework(error: drf.APIException) -> Response:
+    code = getattr(error, "default_code", "")
+    if isinstance(error, drf.NotAuthenticated | drf.AuthenticationFailed):
+        response = respond("unauthenticated", 401, str(error.detail))
+        response["WWW-Authenticate"] = 'Bearer realm="countersign"'
+        return response
+    if code not in {"malformed-json", "payload-too-large"}:
+        code = CODE_OF_STATUS.get(error.status_code, "invalid-request")
+    return respond(code, error.status_code, str(error.detail))
+
+
+def respond(code: str, status: int, detail: str, **more: Any) -> Response:
+    problem = body(code, status, detail, **more)
+    response = Response(problem, status=status, content_type=MEDIA_TYPE)
+    if "retry_after" in problem:
+        response["Retry-After"] = str(problem["retry_after"])
+    return response
+
+
+def not_found(request: HttpRequest, rest: str = "") -> JsonResponse:
+    """Whatever is under /api/ and nowhere else."""
+    problem = body("not-found", 404, "There is nothing at this address.")
+    return JsonResponse(problem, status=404, content_type=MEDIA_TYPE)

@@ -1,0 +1,94 @@
+"""The documented shapes of requests. Unknown fields are refused; types are never coerced."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from proposals.exceptions import InvalidRequest
+from proposals.lifecycle import Status
+from proposals.registry import faults, pointer
+
+
+def printable(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("only printable characters are allowed")
+    return value
+
+
+Printable = AfterValidator(printable)
+Rationale = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class EvidenceIn(Shape):
+    """One thing the agent knew."""
+
+    kind: Literal["record", "document", "message", "tool_result", "other"]
+    title: Annotated[str, Field(min_length=1, max_length=200)]
+    content: Any = None
+    uri: Annotated[str, Field(max_length=2000)] | None = None
+    retrieved_at: Annotated[datetime, Field(strict=False)] | None = None
+
+
+Evidence = Annotated[list[EvidenceIn], Field(max_length=20)]
+
+
+class ProposalIn(Shape):
+    """A write that an agent proposes."""
+
+    action: Annotated[str, Field(min_length=1, max_length=128), Printable]
+    params: dict[str, Any]
+    run: Annotated[str, Field(min_length=1, max_length=128), Printable]
+    rationale: Rationale
+    evidence: Evidence = []
+    context: dict[str, str] = {}
+    expires_in: Annotated[int, Field(ge=60, le=604_800)] | None = None
+
+
+class RevisionIn(Shape):
+    """What an amendment changes; at least one of the three."""
+
+    params: dict[str, Any] | None = None
+    rationale: Rationale | None = None
+    evidence: Evidence | None = None
+
+
+class UndoIn(Shape):
+    """Why a commit should be taken back."""
+
+    rationale: Rationale = "Undo, proposed by the agent that made the change."
+
+
+class Nothing(Shape):
+    """A request that needs no body."""
+
+
+class ListIn(Shape):
+    """What a list of proposals is narrowed by."""
+
+    status: Literal[tuple(Status.values)] | None = None  # type: ignore[valid-type]
+    run: Annotated[str, Field(max_length=128), Printable] | None = None
+    action: Annotated[str, Field(max_length=128), Printable] | None = None
+    resource: Annotated[str, Field(max_length=255), Printable] | None = None
+    cursor: Annotated[str, Field(max_length=64), Printable] | None = None
+    limit: Annotated[int, Field(ge=1, le=100, strict=False)] = 25
+
+
+AnyShape = TypeVar("AnyShape", bound=Shape)
+
+
+def read(shape: type[AnyShape], data: Any) -> AnyShape:
+    """The data in its documented shape, or InvalidRequest with a pointer for each fault."""
+    if not isinstance(data, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    try:
+        return shape.model_validate(data)
+    except ValidationError as error:
+        raise InvalidRequest(
+            "The request does not have the documented shape.",
+            errors=[pointer(fault) for fault in faults(error)],
+        ) from None

@@ -1,0 +1,263 @@
+"""The agents' door. Each view reads the request, calls one verb and shows the result."""
+
+import base64
+import binascii
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, QuerySet
+from django.http import Http404
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from proposals import idempotency, services
+from proposals.api import documentation as docs
+from proposals.api import patience, representation, shapes
+from proposals.api.authentication import agent_of
+from proposals.api.representation import moment
+from proposals.exceptions import InvalidRequest
+from proposals.models import Agent, Proposal, Run
+from proposals.registry import Action, registry
+
+
+def body(request: Request, shape: type[shapes.AnyShape]) -> shapes.AnyShape:
+    """The request's body in its shape; an absent body is an empty object where nothing is due."""
+    return shapes.read(shape, request.data if request.data is not None else {})
+
+
+def preferred_wait(request: Request) -> int | None:
+    """Read before anything is stored, so that a malformed preference stores nothing."""
+    return patience.preferred_wait(request.headers.get("Prefer", ""))
+
+
+def shown(
+    request: Request, proposal_id: UUID, status: int = 200, *, replayed: bool = False
+) -> Response:
+    """Answer with the proposal, after waiting for it as long as the request prefers."""
+    wait = preferred_wait(request)
+    if wait:
+        patience.wait_for_machine(proposal_id, wait)
+    response = Response(representation.one(Proposal(pk=proposal_id)), status=status)
+    if wait is not None:
+        response["Preference-Applied"] = f"wait={wait}"
+    if replayed:
+        response["Idempotent-Replayed"] = "true"
+    if status == 201:
+        response["Location"] = f"/api/v1/proposals/{proposal_id}"
+    return response
+
+
+class Proposals(APIView):
+    @extend_schema(**docs.SUBMIT)
+    def post(self, request: Request) -> Response:
+        asked = body(request, shapes.ProposalIn)
+        preferred_wait(request)
+        key = idempotency.parse_key(request.headers.get("Idempotency-Key"))
+        proposal, replayed = services.submit(
+            agent=agent_of(request),
+            key=key,
+            fingerprint=idempotency.fingerprint("submit", request.data),
+            submission=services.Submission(**asked.model_dump()),
+        )
+        return shown(request, proposal.pk, 200 if replayed else 201, replayed=replayed)
+
+    @extend_schema(**docs.LIST)
+    def get(self, request: Request) -> Response:
+        asked = shapes.read(shapes.ListIn, request.query_params.dict())
+        narrowed = {
+            "status": asked.status,
+            "run__name": asked.run,
+            "action": asked.action,
+            "resource": asked.resource,
+        }
+        own = Proposal.objects.of(agent_of(request)).filter(
+            **{name: value for name, value in narrowed.items() if value is not None}
+        )
+        page, after, before = keyset(own, asked.cursor, asked.limit)
+        return Response(
+            {
+                "results": representation.load(page),
+                "next": link(request, after),
+                "previous": link(request, before),
+            }
+        )
+
+
+def keyset(
+    rows: QuerySet[Proposal], cursor: str | None, limit: int
+) -> tuple[QuerySet[Proposal], str | None, str | None]:
+    """One page, newest first, with the cursors of the pages around it. No offset is counted."""
+    direction, boundary = read_cursor(cursor) if cursor else ("after", None)
+    if direction == "before":
+        found = list(
+            rows.filter(pk__gt=boundary).order_by("pk").values_list("pk", flat=True)[: limit + 1]
+        )
+        has_previous, has_next = len(found) > limit, True
+        ids = found[:limit][::-1]
+    else:
+        older = rows.filter(pk__lt=boundary) if boundary else rows
+        found = list(older.order_by("-pk").values_list("pk", flat=True)[: limit + 1])
+        has_previous, has_next = boundary is not None, len(found) > limit
+        ids = found[:limit]
+    return (
+        rows.filter(pk__in=ids).order_by("-pk"),
+        write_cursor("after", ids[-1]) if ids and has_next else None,
+        write_cursor("before", ids[0]) if ids and has_previous else None,
+    )
+
+
+def write_cursor(direction: str, boundary: UUID) -> str:
+    sign = b"<" if direction == "before" else b">"
+    return base64.urlsafe_b64encode(sign + boundary.bytes).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> tuple[str, UUID]:
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if len(raw) != 17 or raw[:1] not in b"<>":
+        raise InvalidRequest(
+            "That cursor is not one of ours.",
+            errors=[{"pointer": "/cursor", "code": "cursor", "detail": "Use next or previous."}],
+        )
+    return "before" if raw[:1] == b"<" else "after", UUID(bytes=raw[1:])
+
+
+def link(request: Request, cursor: str | None) -> str | None:
+    if cursor is None:
+        return None
+    query = request.query_params.copy()
+    query["cursor"] = cursor
+    return request.build_absolute_uri(f"/api/v1/proposals?{query.urlencode()}")
+
+
+class OneProposal(APIView):
+    @extend_schema(**docs.GET)
+    def get(self, request: Request, proposal_id: UUID) -> Response:
+        if not Proposal.objects.of(agent_of(request)).filter(pk=proposal_id).exists():
+            raise Http404
+        return shown(request, proposal_id)
+
+
+class Revisions(APIView):
+    @extend_schema(**docs.AMEND)
+    def post(self, request: Request, proposal_id: UUID) -> Response:
+        asked = body(request, shapes.RevisionIn)
+        changes = {
+            name: value
+            for name, value in asked.model_dump(exclude_unset=True).items()
+            if value is not None
+        }
+        if not changes:
+            raise InvalidRequest("Send at least one of params, rationale and evidence.")
+        preferred_wait(request)
+        key = idempotency.parse_key(request.headers.get("Idempotency-Key"))
+        proposal, replayed = services.amend(
+            agent=agent_of(request),
+            proposal_id=proposal_id,
+            key=key,
+            fingerprint=idempotency.fingerprint(f"amend {proposal_id}", request.data),
+            changes=changes,
+        )
+        return shown(request, proposal.pk, 200 if replayed else 201, replayed=replayed)
+
+
+class Withdraw(APIView):
+    @extend_schema(**docs.WITHDRAW)
+    def post(self, request: Request, proposal_id: UUID) -> Response:
+        body(request, shapes.Nothing)
+        services.withdraw(agent=agent_of(request), proposal_id=proposal_id)
+        return shown(request, proposal_id)
+
+
+class Undo(APIView):
+    @extend_schema(**docs.UNDO)
+    def post(self, request: Request, proposal_id: UUID) -> Response:
+        asked = body(request, shapes.UndoIn)
+        preferred_wait(request)
+        key = idempotency.parse_key(request.headers.get("Idempotency-Key"))
+        proposal, replayed = services.undo_by_agent(
+            agent=agent_of(request),
+            proposal_id=proposal_id,
+            key=key,
+            fingerprint=idempotency.fingerprint(f"undo {proposal_id}", request.data or {}),
+            rationale=asked.rationale,
+        )
+        return shown(request, proposal.pk, 200 if replayed else 201, replayed=replayed)
+
+
+def menu_item(action: Action) -> dict[str, Any]:
+    return {
+        "name": action.name,
+        "title": action.title,
+        "description": action.description,
+        "schema": action.schema(),
+        "delivery": action.delivery.value,
+        "reversible": action.is_reversible,
+    }
+
+
+def menu(agent: Agent) -> list[Action]:
+    """What this agent may propose, and nothing else."""
+    return [action for action in registry.menu() if agent.may_propose(action.name)]
+
+
+class Actions(APIView):
+    @extend_schema(**docs.ACTIONS)
+    def get(self, request: Request) -> Response:
+        return Response({"results": [menu_item(action) for action in menu(agent_of(request))]})
+
+
+class OneAction(APIView):
+    @extend_schema(**docs.ACTION)
+    def get(self, request: Request, name: str) -> Response:
+        for action in menu(agent_of(request)):
+            if action.name == name:
+                return Response(menu_item(action))
+        raise Http404
+
+
+class OneRun(APIView):
+    @extend_schema(**docs.RUN, parameters=[OpenApiParameter("run", str, "path")])
+    def get(self, request: Request, run: str) -> Response:
+        found = (
+            Run.objects.filter(agent=agent_of(request), name=run).first()
+            if run.isprintable()
+            else None
+        )
+        if found is None:
+            raise Http404
+        counted = found.proposals.values_list("status").annotate(number=Count("pk"))
+        counts = dict(sorted(counted))
+        latest = found.proposals.order_by("-pk").values("id", "status", "action", "resource")[:100]
+        return Response(
+            {
+                "run": found.name,
+                "created_at": moment(found.created_at),
+                "total": sum(counts.values()),
+                "counts": counts,
+                "proposals": list(latest),
+            }
+        )
+
+
+class Me(APIView):
+    @extend_schema(**docs.ME)
+    def get(self, request: Request) -> Response:
+        agent = agent_of(request)
+        return Response(
+            {
+                "id": str(agent.pk),
+                "name": agent.name,
+                "owner": agent.owner.get_username(),
+                "suspended": agent.is_suspended,
+                "grants": sorted(grant.pattern for grant in agent.grants.all()),
+                "token": {
+                    "key_id": request.auth.key_id,
+                    "expires_at": moment(request.auth.expires_at),
+                },
+            }
+        )

@@ -1,0 +1,15 @@
+"""Start of the product: finds the actions that installed apps register."""
+
+from django.apps import AppConfig
+from django.utils.module_loading import autodiscover_modules
+
+
+class ProposalsConfig(AppConfig):
+    name = "proposals"
+    verbose_name = "Proposals"
+
+    def ready(self) -> None:
+        autodiscover_modules("actions")
+        from proposals import proof
+
+        proof.register()

@@ -1,0 +1,35 @@
+"""The doorbell: tells a worker that a row wants work.
+
+A ring may be lost, doubled or late and nothing is wrong: the row is the queue, and the clock finds
+what no bell announced. So a broker that is down costs seconds and never an answer to an agent.
+"""
+
+import logging
+from uuid import UUID
+
+from celery import current_app
+from django.db import transaction
+from kombu.exceptions import OperationalError as BrokerDown
+
+logger = logging.getLogger(__name__)
+
+
+def ring_check(proposal_id: UUID) -> None:
+    """Once the transaction has committed, tell a worker that this proposal wants a check."""
+    # A closure, because a partial has no name for the error log of robust callbacks.
+    transaction.on_commit(lambda: send("proposals.check", proposal_id), robust=True)
+
+
+def ring_execution(execution_id: UUID) -> None:
+    """Once the transaction has committed, tell a worker that this execution may be claimed."""
+    transaction.on_commit(lambda: send("proposals.execute", execution_id), robust=True)
+
+
+def send(task: str, row_id: UUID) -> bool:
+    """Ring at once; False, and a line in the log, if the broker did not take it."""
+    try:
+        current_app.send_task(task, kwargs={"row_id": str(row_id)}, ignore_result=True)
+    except (BrokerDown, OSError) as error:
+        logger.warning("The bell for %s %s was not heard: %r", task, row_id, error)
+        return False
+    return True

@@ -1,0 +1,196 @@
+"""Checks: preview, impact, rules, verdict. They only read, so doing one twice is harmless.
+
+A check is stored with the round it started in, and discarded if the proposal has moved since: what
+started before an amendment never lands after it.
+"""
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from ledger import clock, entries
+from ledger.canonical import digest
+from proposals import gate, seats
+from proposals.exceptions import ActionError
+from proposals.gate import Findings
+from proposals.lifecycle import Status, transition
+from proposals.models import Check, Execution, Proposal, Revision
+from proposals.policy import Effect, RuleData, Verdict
+from proposals.registry import registry
+
+logger = logging.getLogger(__name__)
+ACTOR = "system:checks"
+
+
+def run(proposal_id: UUID | str) -> UUID | None:
+    """Check a submitted proposal. Returns the execution to go on with, if one is now queued.
+
+    Tolerates a proposal that is gone on, and being called twice at once.
+    """
+    proposal = (
+        Proposal.objects.to_check()
+        .select_related("agent__owner", "proposer", "run")
+        .filter(pk=proposal_id)
+        .first()
+    )
+    if proposal is None:
+        return None
+    revision = proposal.revision()
+    in_force = gate.rules()
+    findings = examine(proposal.action, revision.params)
+    verdict = gate.judge(proposal, revision, findings, in_force)
+    return land(proposal, revision, findings, verdict, in_force)
+
+
+def examine(action_name: str, params: dict[str, Any]) -> Findings:
+    """Preview a call. Whatever goes wrong becomes a finding: people look, nothing is approved."""
+    try:
+        action = registry.get(action_name)
+        preview = action.preview(params)
+    except (ActionError, LookupError) as error:
+        return Findings(error=str(error)[:500])
+    except Exception as error:  # an action's own fault must not stop the line; people will look
+        logger.exception("The preview of %s failed", action_name)
+        return Findings(error=f"{action_name} failed unexpectedly ({type(error).__name__}).")
+    return Findings(
+        before=preview.before,
+        after=preview.after,
+        impact=preview.impact.as_json(),
+        conflicts=[conflict.as_json() for conflict in preview.conflicts],
+        base_tier=preview.tier,
+        compensation=preview.compensation.as_json() if preview.compensation else None,
+    )
+
+
+def seen_digest(
+    proposal: Proposal, revision: Revision, findings: Findings, verdict: Verdict
+) -> str:
+    """What a person approves. Never ids, times or passing values: equal facts, equal digest."""
+    return digest(
+        {
+            "action": proposal.action,
+            "params": revision.params,
+            "before": findings.before,
+            "impact": findings.impact,
+            "conflicts": findings.conflicts,
+            "tier": verdict.tier,
+            "effect": verdict.effect,
+            "approvals": verdict.approvals,
+            "groups": sorted(verdict.groups),
+            "compensation": findings.compensation,
+            "error": findings.error,
+        }
+    )
+
+
+@transaction.atomic
+def land(
+    started: Proposal,
+    revision: Revision,
+    findings: Findings,
+    verdict: Verdict,
+    in_force: list[RuleData],
+) -> UUID | None:
+    """Store the check and move the proposal on, unless round or status have moved meanwhile."""
+    proposal = Proposal.objects.select_related("agent", "run").lock(started.pk)
+    if proposal.status != Status.SUBMITTED or proposal.round != started.round:
+        return None
+    now = clock.now()
+    verdict = never_looser(proposal, revision, verdict)
+    check = Check.objects.create(
+        proposal=proposal,
+        revision=revision,
+        round=proposal.round,
+        digest=seen_digest(proposal, revision, findings, verdict),
+        sentence=sentence(proposal.action, revision.params),
+        before=findings.before,
+        after=findings.after,
+        impact=findings.impact,
+        conflicts=findings.conflicts,
+        base_tier=findings.base_tier,
+        tier=verdict.tier,
+        is_reversible=findings.is_reversible,
+        compensation=findings.compensation,
+        effect=verdict.effect,
+        approvals=verdict.approvals,
+        groups=f",{','.join(verdict.groups)}," if verdict.groups else "",
+        reasons=list(verdict.reasons),
+        trace=[line.as_json() for line in verdict.trace],
+        policy_digest=gate.policy_digest(in_force),
+        error=findings.error,
+        created_at=now,
+    )
+    entries.append(
+        chain=proposal,
+        kind="proposal.checked",
+        actor=ACTOR,
+        at=now,
+        body={
+            "round": check.round,
+            "revision": revision.number,
+            "digest": check.digest,
+            "tier": check.tier,
+            "effect": check.effect,
+            "approvals": check.approvals,
+            "reversible": check.is_reversible,
+            "reasons": [reason["code"] for reason in check.reasons],
+            "rules": [line["name"] for line in check.trace if line["result"] == "matched"],
+            "policy": check.policy_digest,
+        },
+        **proposal.look_ups(),
+    )
+    return move_on(proposal, revision, check, now)
+
+
+def never_looser(proposal: Proposal, revision: Revision, verdict: Verdict) -> Verdict:
+    """A proposal that waits for people keeps waiting when the rules become looser meanwhile."""
+    earlier = proposal.current_check
+    if earlier is None or earlier.revision_id != revision.pk or earlier.effect != Effect.REVIEW:
+        return verdict
+    if verdict.effect is Effect.ALLOW:
+        return replace(
+            verdict,
+            effect=Effect.REVIEW,
+            approvals=earlier.approvals,
+            groups=tuple(earlier.group_names),
+        )
+    if verdict.effect is Effect.REVIEW and verdict.approvals < earlier.approvals:
+        return replace(verdict, approvals=earlier.approvals, groups=tuple(earlier.group_names))
+    return verdict
+
+
+def move_on(proposal: Proposal, revision: Revision, check: Check, now: Any) -> UUID | None:
+    """From the verdict to the next status; an approval queues its execution in the same breath."""
+    changes: dict[str, Any] = {"current_check": check, "tier": check.tier}
+    if proposal.expires_in is None:
+        lifetime = timedelta(hours=settings.PROPOSAL_LIFETIME_HOURS[check.tier])
+        changes["expires_at"] = revision.created_at + lifetime
+    facts = {"digest": check.digest, "tier": check.tier}
+    if check.effect == Effect.DENY:
+        reason = check.reasons[0]["detail"] if check.reasons else "A rule denies this."
+        error = {"code": "denied-by-policy", "detail": reason, "retryable": False}
+        changes |= {"reason": reason[:500], "error": error}
+        transition(proposal, Status.DENIED, actor=ACTOR, at=now, body=facts, **changes)
+        return None
+    given = seats.approvals(proposal, check) if check.effect == Effect.REVIEW else []
+    if check.effect == Effect.REVIEW and not (
+        check.is_approvable and len(given) >= check.approvals
+    ):
+        transition(proposal, Status.PENDING, actor=ACTOR, at=now, body=facts, **changes)
+        return None
+    facts["by"] = "policy" if check.effect == Effect.ALLOW else "people, earlier, same digest"
+    transition(proposal, Status.APPROVED, actor=ACTOR, at=now, body=facts, **changes)
+    return Execution.objects.enqueue(proposal, check, now).pk
+
+
+def sentence(action_name: str, params: dict[str, Any]) -> str:
+    """The system's words for a call; never the agent's."""
+    try:
+        return registry.get(action_name).sentence(params)[:500]
+    except (LookupError, KeyError, ValueError, TypeError):
+        return f"Run {action_name}"

@@ -1,0 +1,220 @@
+"""Differences as a person reads them: per object and field, every change with a word. Pure."""
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+Values = Mapping[str, Any]
+LONG_TEXT = 48
+MOST_WORDS = 3000
+DECIMAL_TEXT = re.compile(r"-?\d{1,18}\.\d{1,8}\Z")
+
+
+class Missing:
+    """Stands for a value that is not there, which is not null, not empty and not zero."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def __repr__(self) -> str:
+        return self.word
+
+
+ABSENT = Missing("absent")
+NOT_READ = Missing("not read")
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of one object, in three columns."""
+
+    name: str
+    before: Any
+    live: Any
+    after: Any
+    marker: str
+    has_moved: bool
+    difference: str = ""
+    words: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ObjectChange:
+    """What happens to one object, or to several in exactly the same way."""
+
+    keys: tuple[str, ...]
+    fate: str
+    changed: tuple[Field, ...]
+    unchanged: tuple[Field, ...]
+
+    @property
+    def has_moved(self) -> bool:
+        return any(field.has_moved for field in (*self.changed, *self.unchanged))
+
+
+def objects(
+    before: Values | None,
+    live: Values | None,
+    after: Values | None,
+    *,
+    from_live: bool = False,
+    notes: Mapping[tuple[str, str], str] | None = None,
+) -> list[ObjectChange]:
+    """Every object that is touched; those that change alike are one, and the odd ones come first.
+
+    The change is counted from `before`, or, for an undo, from what is live. Without `live` the
+    middle column says that it was not read. `notes` are sentences by object and field.
+    """
+    if before is None and after is None:
+        return []
+    before, after = before or {}, after or {}
+    if live is not None and "new" in before and "new" not in live:
+        before = dict.fromkeys(live)
+    alike: dict[str, list[tuple[str, ObjectChange]]] = {}
+    for key in [*before, *(key for key in after if key not in before)]:
+        held = NOT_READ if live is None else live.get(key)
+        change = one(key, before.get(key), held, after.get(key), from_live, notes or {})
+        alike.setdefault(_likeness(change), []).append((key, change))
+    groups = [
+        ObjectChange(tuple(key for key, _ in same), *_parts(same[0][1])) for same in alike.values()
+    ]
+    return sorted(groups, key=lambda group: len(group.keys))
+
+
+def one(
+    key: str,
+    before: Values | None,
+    live: Values | Missing | None,
+    after: Values | None,
+    from_live: bool = False,
+    notes: Mapping[tuple[str, str], str] | None = None,
+) -> ObjectChange:
+    """The change of a single object."""
+    held = {} if isinstance(live, Missing) else live or {}
+    names = dict.fromkeys([*(before or {}), *held, *(after or {})])
+    rows = []
+    for name in names:
+        was = (before or {}).get(name, ABSENT)
+        now = live if isinstance(live, Missing) else held.get(name, ABSENT)
+        becomes = (after or {}).get(name, ABSENT)
+        rows.append(field(name, was, now, becomes, from_live, (notes or {}).get((key, name), "")))
+    start = live if from_live and not isinstance(live, Missing) else before
+    return ObjectChange(
+        keys=(key,),
+        fate=_fate(start, after, rows),
+        changed=tuple(row for row in rows if row.marker != "unchanged" or row.has_moved),
+        unchanged=tuple(row for row in rows if row.marker == "unchanged" and not row.has_moved),
+    )
+
+
+def field(
+    name: str, before: Any, live: Any, after: Any, from_live: bool = False, note: str = ""
+) -> Field:
+    start = live if from_live and live is not NOT_READ else before
+    return Field(
+        name=name,
+        before=before,
+        live=live,
+        after=after,
+        marker=marker(start, after),
+        has_moved=live is not NOT_READ and not same(before, live) and not from_live,
+        difference=difference(start, after),
+        words=words(start, after),
+        note=note,
+    )
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal as JSON: 1 is not true, and 1 is not 1.0."""
+    if isinstance(one, Missing) or isinstance(other, Missing):
+        return one is other
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def marker(before: Any, after: Any) -> str:
+    """The word that goes with the colour."""
+    if same(before, after):
+        return "unchanged"
+    if before is ABSENT:
+        return "added"
+    if after is ABSENT:
+        return "removed"
+    return "changed"
+
+
+def difference(before: Any, after: Any) -> str:
+    """By how much a number moves, and in percent: "+100.00 (+32 %)"."""
+    start, end = number(before), number(after)
+    if start is None or end is None or start == end:
+        return ""
+    delta = end - start
+    if not start:
+        return f"{delta:+,f}"
+    return f"{delta:+,f} ({delta / abs(start) * 100:+,.0f} %)"
+
+
+def number(value: Any) -> Decimal | None:
+    """A number, an amount of money, or decimal text; nothing else counts as one."""
+    if isinstance(value, dict) and set(value) == {"amount", "currency"}:
+        value = value["amount"]
+    elif isinstance(value, str) and not DECIMAL_TEXT.match(value):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return Decimal(str(value))
+    except InvalidOperation:
+        return None
+
+
+def words(before: Any, after: Any) -> tuple[tuple[str, str], ...]:
+    """Long text word by word, as (equal | removed | added, text); empty where that is no help."""
+    if not (isinstance(before, str) and isinstance(after, str)) or before == after:
+        return ()
+    if max(len(before), len(after)) < LONG_TEXT:
+        return ()
+    old, new = re.findall(r"\s+|\S+", before), re.findall(r"\s+|\S+", after)
+    if max(len(old), len(new)) > MOST_WORDS:
+        return ()
+    found = []
+    matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
+    for verb, left, right, start, end in matcher.get_opcodes():
+        if verb == "equal":
+            found.append(("equal", "".join(old[left:right])))
+            continue
+        if right > left:
+            found.append(("removed", "".join(old[left:right])))
+        if end > start:
+            found.append(("added", "".join(new[start:end])))
+    return tuple(found)
+
+
+def flat(before: Values | None, after: Values | None) -> dict[tuple[str, str], tuple[Any, Any]]:
+    """Each touched field with what it was and becomes, for comparing two checks."""
+    found = {}
+    for key in dict.fromkeys([*(before or {}), *(after or {})]):
+        was, becomes = (before or {}).get(key) or {}, (after or {}).get(key) or {}
+        for name in dict.fromkeys([*was, *becomes]):
+            found[key, name] = (was.get(name, ABSENT), becomes.get(name, ABSENT))
+    return found
+
+
+def _fate(before: Any, after: Any, rows: list[Field]) -> str:
+    if not before and after:
+        return "created"
+    if before and not after:
+        return "removed"
+    return "changed" if any(row.marker != "unchanged" for row in rows) else "unchanged"
+
+
+def _likeness(change: ObjectChange) -> str:
+    return repr((change.fate, change.changed, change.unchanged))
+
+
+def _parts(change: ObjectChange) -> tuple[Any, ...]:
+    return change.fate, change.changed, change.unchanged

@@ -1,0 +1,339 @@
+"""What the pages say about rows: words, counts and addresses. Reads; never decides or writes."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.urls import reverse
+
+from ledger import clock
+from ledger.models import LedgerEntry
+from proposals import checks
+from proposals.console import diff
+from proposals.lifecycle import Status
+from proposals.models import Check, Proposal, Review, Revision
+from proposals.policy import Effect
+from proposals.registry import Delivery, registry
+
+SOON = timedelta(hours=4)
+NOT_COMPUTED = "not computed"
+DELIVERY = {
+    Delivery.TRANSACTIONAL: "Written once: the effect and its receipt commit together.",
+    Delivery.KEYED: "Written once: the target recognises our key if we must send it again.",
+    Delivery.QUERYABLE: "At most once: after an uncertain answer, the target is asked.",
+    Delivery.UNCERTAIN: "Cannot be asked: an uncertain answer needs a person.",
+}
+RESULTS = {
+    "error": ("Error, treated as needs approval", "warning"),
+    "deny": ("Denies", "removed"),
+    "review": ("Needs approval", "warning"),
+    "raise": ("Raises the tier", "warning"),
+    "allow": ("Allows", "added"),
+    "not_matched": ("Does not apply", ""),
+}
+KINDS = {
+    "proposal.submitted": "proposed",
+    "proposal.checked": "checked",
+    "proposal.pending": "asked people to review",
+    "proposal.approved": "approved: every seat is filled",
+    "proposal.committed": "committed the write",
+    "proposal.failed": "failed; nothing was written",
+    "proposal.unknown": "lost sight of the outcome",
+    "proposal.denied": "denied by policy",
+    "proposal.rejected": "rejected",
+    "proposal.withdrawn": "withdrew the proposal",
+    "proposal.expired": "expired; nothing was written",
+    "proposal.changes_requested": "sent it back for changes",
+    "proposal.undone": "undone: the write was taken back",
+    "proposal.redone": "redone: the undo was taken back",
+}
+DECISIONS = {
+    Review.Decision.APPROVE: "approved",
+    Review.Decision.REQUEST_CHANGES: "requested changes",
+    Review.Decision.REJECT: "rejected",
+    Review.Decision.COMMENT: "commented",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One proposal in a list. Nothing here was written by an agent."""
+
+    proposal: Proposal
+    sentence: str
+    flags: tuple[tuple[str, str], ...]
+    checks: str
+    approvals: str
+    url: str
+    is_dimmed: bool = False
+    decided: str = ""
+
+    @property
+    def is_due_soon(self) -> bool:
+        return self.proposal.is_open and self.proposal.expires_at - clock.now() < SOON
+
+
+def rows(proposals: Iterable[Proposal], query: str = "") -> list[Row]:
+    """Rows of a list: two more statements, however many rows there are."""
+    listed = list(proposals)
+    unchecked = [proposal.pk for proposal in listed if proposal.current_check_id is None]
+    params = {
+        (revision.proposal_id, revision.number): revision.params
+        for revision in Revision.objects.filter(proposal__in=unchecked)
+    }
+    given = Counter(
+        Review.objects.filter(
+            proposal__in=[proposal.pk for proposal in listed if proposal.is_open],
+            decision=Review.Decision.APPROVE,
+        ).values_list("proposal_id", "digest")
+    )
+    return [row(proposal, given, params, query) for proposal in listed]
+
+
+def row(proposal: Proposal, given: Counter, params: dict[tuple[Any, int], Any], query: str) -> Row:
+    check = proposal.current_check
+    if check is None:
+        content = params.get((proposal.pk, proposal.revision_number), {})
+        sentence = checks.sentence(proposal.action, content)
+    else:
+        sentence = check.sentence
+    return Row(
+        proposal=proposal,
+        sentence=sentence,
+        flags=flags(proposal, check),
+        checks=checks_in_short(check),
+        approvals=approvals_in_short(proposal, check, given),
+        url=reverse("proposal", args=[proposal.pk]) + query,
+    )
+
+
+def flags(proposal: Proposal, check: Check | None) -> tuple[tuple[str, str], ...]:
+    """What sets this one apart, as (word, kind of tag)."""
+    found = []
+    if proposal.status == Status.UNKNOWN:
+        found.append(("outcome unknown", "removed"))
+    if proposal.is_undone:
+        found.append(("undone", ""))
+    if proposal.compensates_id:
+        found.append(("undo", ""))
+    if check and not check.is_reversible:
+        found.append(("not reversible", "warning"))
+    if check and check.error:
+        found.append(("preview failed", "warning"))
+    if check and check.conflicts:
+        found.append(("target changed since", "warning"))
+    if proposal.duplicate_of_id:
+        found.append(("possible duplicate", "warning"))
+    if proposal.rechecks:
+        found.append(("target moved", "warning"))
+    if proposal.revision_number > 1:
+        found.append((f"revision {proposal.revision_number}", ""))
+    return tuple(found)
+
+
+def result_of(line: dict[str, Any]) -> str:
+    """One word for what a rule said: its effect if it matched."""
+    return line["effect"] if line["result"] == "matched" else line["result"]
+
+
+def checks_in_short(check: Check | None) -> str:
+    """The trace in a few words: "1 needs approval · 7 pass"."""
+    if check is None:
+        return "checking"
+    if not check.trace:
+        return "no rules"
+    counted = Counter(result_of(line) for line in check.trace)
+    passed = counted["allow"] + counted["not_matched"] + counted["raise"]
+    parts = [
+        (counted["error"], "error"),
+        (counted["deny"], "deny"),
+        (counted["review"], "need approval" if counted["review"] > 1 else "needs approval"),
+        (passed, "pass"),
+    ]
+    return " · ".join(f"{number} {word}" for number, word in parts if number)
+
+
+def approvals_in_short(proposal: Proposal, check: Check | None, given: Counter) -> str:
+    """How many seats are filled, for lists; the gate counts again before anything is written."""
+    if check is None:
+        return ""
+    if check.effect != Effect.REVIEW:
+        return "not required" if check.effect == Effect.ALLOW else ""
+    return f"{given[proposal.pk, check.digest]} of {check.approvals}"
+
+
+def state(proposal: Proposal, filled: int = 0) -> str:
+    """The state as people read it."""
+    check = proposal.current_check
+    if proposal.status == Status.PENDING and check:
+        return f"Needs review, {filled} of {check.approvals}"
+    if proposal.status == Status.COMMITTED and proposal.is_undone:
+        return "Committed, then undone"
+    return proposal.get_status_display()
+
+
+def reversibility(check: Check | None) -> tuple[str, str]:
+    """Whether it can be taken back, in a sentence: (emphasised start, rest)."""
+    if check is None:
+        return "", "Whether this can be undone is known once it was checked."
+    if check.error:
+        return "Not known", "whether this can be undone: it could not be previewed."
+    if not check.is_reversible:
+        return "Not reversible.", "Once committed, this cannot be taken back."
+    return "Can be undone", "by a new proposal that restores the earlier values."
+
+
+def impact(proposal: Proposal, check: Check | None) -> list[tuple[str, Any]]:
+    """Facts that the system computed; what is unknown says so."""
+    found = (check.impact if check else None) or {}
+    amount = found.get("amount") if found else NOT_COMPUTED
+    facts = [
+        ("Objects touched", found.get("objects", NOT_COMPUTED)),
+        ("Money", "none" if amount is None else amount),
+        ("People reached", found.get("people", NOT_COMPUTED)),
+        ("Leaves the building", _yes_no(found.get("external"))),
+        ("Target", diff.ABSENT if not proposal.resource else proposal.resource),
+        ("Delivery", delivery(proposal.action)),
+    ]
+    if found.get("reasons"):
+        facts.append(("Why this tier", " ".join(found["reasons"])))
+    return facts
+
+
+def delivery(action: str) -> str:
+    try:
+        return DELIVERY[registry.get(action).delivery]
+    except LookupError:
+        return NOT_COMPUTED
+
+
+def trace(check: Check | None) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What the rules said: those that spoke, the gravest first, and those that had no say."""
+    order = list(RESULTS)
+    lines = []
+    for line in check.trace if check else []:
+        result = result_of(line)
+        words, kind = RESULTS.get(result, (result, ""))
+        lines.append({**line, "key": result, "words": words, "kind": kind})
+    lines.sort(key=lambda line: order.index(line["key"]) if line["key"] in order else 0)
+    spoke = [line for line in lines if line["key"] != "not_matched"]
+    return spoke, [line for line in lines if line["key"] == "not_matched"]
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the timeline."""
+
+    number: int
+    at: datetime
+    who: str
+    what: str
+    detail: str = ""
+    said: str = ""
+    is_by_person: bool = False
+
+
+def timeline(proposal: Proposal) -> list[Event]:
+    """The ledger's entries on this proposal, as sentences."""
+    entries = LedgerEntry.objects.filter(stream=proposal.stream).order_by("number")
+    return [event(entry) for entry in entries]
+
+
+def event(entry: LedgerEntry) -> Event:
+    body = entry.body
+    what, detail = KINDS.get(entry.kind, entry.kind.removeprefix("proposal.")), ""
+    said = ""
+    if entry.kind == "proposal.reviewed":
+        what = DECISIONS.get(body.get("decision", ""), "reviewed")
+        detail = f"revision {body.get('revision')}"
+        said = body.get("reason", "")
+    elif entry.kind == "proposal.checked":
+        detail = f"{body.get('tier')} tier"
+        if body.get("effect") == Effect.REVIEW:
+            detail += f", {body.get('approvals')} to approve"
+    elif entry.kind == "proposal.submitted" and "from" in body:
+        what = submitted_again(body)
+        said = "" if body.get("amended") else str(body.get("reason", ""))
+    return Event(
+        number=entry.number,
+        at=entry.at,
+        who=entry.actor_name or SYSTEM.get(entry.actor, entry.actor),
+        what=what,
+        detail=detail,
+        said=said,
+        is_by_person=entry.actor.startswith("user:"),
+    )
+
+
+SYSTEM = {
+    "system:checks": "The checks",
+    "system:worker": "A worker",
+    "system:execution": "A worker",
+    "system:clock": "The clock",
+}
+
+
+def submitted_again(body: dict[str, Any]) -> str:
+    if body.get("amended"):
+        return f"wrote revision {body.get('revision')}"
+    return "asked for another attempt" if body.get("retry") else "sent it back to be checked"
+
+
+def changes_between(seen: Check, now: Check) -> list[dict[str, Any]]:
+    """Only what differs between two checks, for people: (what, when you saw it, now)."""
+    found = []
+    old, new = diff.flat(seen.before, seen.after), diff.flat(now.before, now.after)
+    for key, name in dict.fromkeys([*old, *new]):
+        was = old.get((key, name), (diff.ABSENT, diff.ABSENT))
+        becomes = new.get((key, name), (diff.ABSENT, diff.ABSENT))
+        for index, words in enumerate(("in the target", "after commit")):
+            if not diff.same(was[index], becomes[index]):
+                found.append(
+                    {
+                        "object": key,
+                        "what": name,
+                        "side": words,
+                        "was": was[index],
+                        "now": becomes[index],
+                    }
+                )
+    for label, attribute in COMPARED:
+        if getattr(seen, attribute) != getattr(now, attribute):
+            found.append(
+                {
+                    "object": "",
+                    "what": label,
+                    "side": "",
+                    "was": getattr(seen, attribute),
+                    "now": getattr(now, attribute),
+                }
+            )
+    if seen.revision_id != now.revision_id:
+        found.append(
+            {
+                "object": "",
+                "what": "Revision",
+                "side": "",
+                "was": seen.revision.number,
+                "now": now.revision.number,
+            }
+        )
+    return found
+
+
+COMPARED = (
+    ("Tier", "tier"),
+    ("Approvals required", "approvals"),
+    ("Groups who may approve", "group_names"),
+    ("Can be undone", "is_reversible"),
+    ("Impact", "impact"),
+    ("Preview", "error"),
+)
+
+
+def _yes_no(value: Any) -> str:
+    if value is None:
+        return NOT_COMPUTED
+    return "yes" if value else "no"

@@ -1,0 +1,94 @@
+"""From a row to a worker, and what the clock does when no worker comes.
+
+Nothing here decides anything: it finds rows that want work and calls the one function that works
+on them. The clock first rings again, and where nobody answers, does the work itself.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.conf import settings
+
+from ledger import clock
+from proposals import bell, checks, execution, gate, services
+from proposals.lifecycle import Status
+from proposals.models import Execution, Proposal
+
+logger = logging.getLogger(__name__)
+BATCH = 50
+
+
+def check_and_commit(proposal_id: UUID | str) -> None:
+    """Check a proposal and, where nobody needs to look, go on to commit it at once."""
+    execution_id = checks.run(proposal_id)
+    if execution_id is not None:
+        execution.run(execution_id)
+
+
+@dataclass
+class Sweep:
+    """One pass over all rows that want work. Remembers which it has rung for, to ring once."""
+
+    rung: dict[UUID, datetime] = field(default_factory=dict)
+
+    def run(self) -> int:
+        """Ring for, or do, everything that is due. Returns how many rows were touched."""
+        now = clock.now()
+        quiet = now - timedelta(seconds=1)
+        submitted = Proposal.objects.to_check().filter(due_at__lte=quiet).order_by("due_at")
+        queued = Execution.objects.due(now).order_by("run_after")
+        touched = self.answer(
+            submitted.values_list("pk", "due_at")[:BATCH], "proposals.check", check_and_commit, now
+        )
+        touched += self.answer(
+            queued.filter(run_after__lte=quiet).values_list("pk", "run_after")[:BATCH],
+            "proposals.execute",
+            execution.run,
+            now,
+        )
+        touched += expire(now) + recheck_for_new_rules()
+        horizon = now - timedelta(minutes=10)
+        self.rung = {row: at for row, at in self.rung.items() if at > horizon}
+        return touched
+
+    def answer(
+        self,
+        due: Iterable[tuple[UUID, datetime]],
+        task: str,
+        work: Callable[[UUID], object],
+        now: datetime,
+    ) -> int:
+        """Ring for rows that nobody took; do the work for those whose bell went unanswered."""
+        patience = timedelta(seconds=settings.BELL_ANSWER_SECONDS)
+        touched = 0
+        for row_id, since in due:
+            rung_at = self.rung.get(row_id)
+            if rung_at is None and now - since < patience and bell.send(task, row_id):
+                self.rung[row_id] = now
+            elif rung_at is None or now - rung_at >= patience:
+                work(row_id)
+                self.rung.pop(row_id, None)
+            else:
+                continue
+            touched += 1
+        return touched
+
+
+def expire(now: datetime) -> int:
+    """Expire what is past its deadline."""
+    overdue = Proposal.objects.overdue(now).values_list("pk", flat=True)[:BATCH]
+    return sum(services.expire(proposal_id=proposal_id) for proposal_id in overdue)
+
+
+def recheck_for_new_rules() -> int:
+    """Check again what waits for people under rules that have changed since."""
+    current = gate.policy_digest(gate.rules())
+    outdated = (
+        Proposal.objects.filter(status=Status.PENDING)
+        .exclude(current_check__policy_digest=current)
+        .values_list("pk", flat=True)[:BATCH]
+    )
+    return sum(services.recheck(proposal_id=pk, reason="The rules changed.") for pk in outdated)

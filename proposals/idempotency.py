@@ -1,0 +1,101 @@
+"""One key, one effect: what makes an agent's repeated request a no-op.
+
+Receiving is local, so there are no recovery points: the key's row is inserted first, in the same
+transaction as all it stands for. A parallel repeat waits at the unique index for the first to
+finish, and then replays it. A refusal rolls back, and gives the key back with everything else.
+(Protocols page, Idempotency record.)
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, OperationalError, connection, transaction
+
+from ledger.canonical import canonical
+from proposals.exceptions import IdempotencyInFlight, IdempotencyKeyReused, InvalidRequest
+from proposals.models import Agent, IdempotencyKey, Proposal
+
+KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
+LOCK_NOT_AVAILABLE = "55P03"
+
+
+class IdempotencyKeyMissing(InvalidRequest):
+    """Send an Idempotency-Key header: 1 to 255 printable ASCII characters, new for each write."""
+
+    code = "idempotency-key-missing"
+
+
+class IdempotencyKeyInvalid(InvalidRequest):
+    """An Idempotency-Key is 1 to 255 printable ASCII characters."""
+
+    code = "idempotency-key-invalid"
+
+
+def parse_key(header: str | None) -> str:
+    """The key from its header. Raises IdempotencyKeyMissing or IdempotencyKeyInvalid."""
+    if header is None or not header.strip():
+        raise IdempotencyKeyMissing
+    if not KEY.fullmatch(header):
+        raise IdempotencyKeyInvalid
+    return header
+
+
+def fingerprint(operation: str, body: Any) -> str:
+    """What "the same request" means: the operation and its body's RFC 8785 form."""
+    return hashlib.sha256(canonical([operation, body])).hexdigest()
+
+
+def once(
+    *,
+    agent: Agent,
+    key: str,
+    fingerprint: str,
+    proposal_id: UUID,
+    write: Callable[[], Proposal],
+) -> tuple[Proposal, bool]:
+    """Run `write` once for this key; otherwise return what it wrote, and True for "replayed".
+
+    Raises IdempotencyKeyReused for another request under the same key, and IdempotencyInFlight
+    when the first is still being stored after two seconds.
+    """
+    earlier = find(agent, key, fingerprint)
+    if earlier is not None:
+        return earlier, True
+    try:
+        with transaction.atomic():
+            wait_at_most_two_seconds()
+            IdempotencyKey.objects.create(
+                agent=agent, key=key, fingerprint=fingerprint, proposal_id=proposal_id
+            )
+            return write(), False
+    except IntegrityError:
+        earlier = find(agent, key, fingerprint)
+        if earlier is None:
+            raise
+        return earlier, True
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", "") == LOCK_NOT_AVAILABLE:
+            raise IdempotencyInFlight from error
+        raise
+
+
+def find(agent: Agent, key: str, fingerprint: str) -> Proposal | None:
+    """What this key wrote, if it was used; IdempotencyKeyReused if it was for something else."""
+    used = IdempotencyKey.objects.select_related("proposal").filter(agent=agent, key=key).first()
+    if used is None:
+        return None
+    if used.fingerprint != fingerprint:
+        raise IdempotencyKeyReused(
+            "This key was used for another request; send a new key for a new write."
+        )
+    return used.proposal
+
+
+def wait_at_most_two_seconds() -> None:
+    """A repeat must not wait for its first for ever. SQLite waits for its one writer anyway."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '2s'")

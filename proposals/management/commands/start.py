@@ -1,0 +1,109 @@
+"""Starts the whole product on one machine: web server, worker and clock, together."""
+
+import signal
+import threading
+import time
+import urllib.error
+import urllib.request
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+
+from proposals import defaults
+from proposals.management.supervisor import Supervisor
+
+ADDRESS = "127.0.0.1"
+
+
+class Command(BaseCommand):
+    help = "Prepare the databases, then run web server, worker and clock until Ctrl-C."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        self.prepare()
+        supervisor = Supervisor(
+            folder=settings.DATA_DIR / "logs", say=lambda line: self.stdout.write(line)
+        )
+        stop = threading.Event()
+        for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(name, lambda *received: stop.set())
+        try:
+            supervisor.start(settings.PORT, has_redis=bool(settings.REDIS_URL))
+            self.wait_for_web(supervisor, stop)
+            if not stop.is_set():
+                self.greet()
+            while not stop.wait(0.5):
+                supervisor.revive()
+        finally:
+            self.stdout.write("\nStopping; what is under way is finished first.")
+            supervisor.stop()
+            self.stdout.write("Stopped. Nothing is lost; `make run` goes on from here.")
+
+    def prepare(self) -> None:
+        """Bring the database up to date and make what every installation starts with."""
+        call_command("migrate", verbosity=0, interactive=False)
+        call_command("check", databases=["default"])
+        defaults.ensure()
+        if settings.DEMO:
+            from proposals.demonstration import people, shop
+
+            shop.ensure()
+            people.ensure()
+
+    def wait_for_web(self, supervisor: Supervisor, stop: threading.Event) -> None:
+        deadline = time.monotonic() + 60
+        while not stop.is_set():
+            try:
+                with urllib.request.urlopen(self.url("/healthz"), timeout=2):
+                    return
+            except (urllib.error.URLError, OSError):
+                if supervisor.web_has_ended():
+                    log = supervisor.folder / "web.log"
+                    raise CommandError(
+                        f"The web server did not start; is port {settings.PORT} taken? See {log}."
+                    ) from None
+                if time.monotonic() > deadline:
+                    raise CommandError("The web server did not answer within a minute.") from None
+            stop.wait(0.1)
+
+    def url(self, path: str = "/") -> str:
+        return f"http://{ADDRESS}:{settings.PORT}{path}"
+
+    def greet(self) -> None:
+        """Say where it is and how to get in."""
+        self.stdout.write(f"\nCountersign is at {self.url()}")
+        self.stdout.write(f"Data and logs are in {settings.DATA_DIR}")
+        if settings.DEMO:
+            self.greet_demonstration()
+        elif not get_user_model().objects.filter(is_superuser=True).exists():
+            self.stdout.write(
+                "Nobody can sign in yet. In another terminal, with the same environment, make the "
+                "first administrator:\n  .venv/bin/python manage.py first_administrator NAME"
+            )
+        self.stdout.write("Ctrl-C stops everything.\n")
+
+    def greet_demonstration(self) -> None:
+        from proposals.demonstration import agent, people
+
+        token = people.token_file().read_text().strip()
+        answers = agent.post_all(self.url().rstrip("/"), token)
+        new = sum(status == 201 for _, status, _ in answers)
+        self.stdout.write(f"The demonstration agent proposed {new} writes just now.\n")
+        self.stdout.write("Sign in as one of:\n" + people.sign_ins().read_text())
+        self.stdout.write(
+            "Propose a write yourself, as the agent would:\n" + curl(self.url(), token)
+        )
+
+
+def curl(url: str, token: str) -> str:
+    """A line that works when it is pasted."""
+    return (
+        f"curl -sS {url}api/v1/proposals -H 'Authorization: Bearer {token}' \\\n"
+        "  -H 'Content-Type: application/json' -H 'Prefer: wait=10' \\\n"
+        '  -H "Idempotency-Key: hello-$(date +%s)" \\\n'
+        '  -d \'{"action": "records.update", "run": "hello", "rationale": "Trying it out.",\n'
+        '       "params": {"table": "shop.orders", "key": "42", '
+        '"set": {"note": "Ring twice, please."}}}\'\n'
+    )

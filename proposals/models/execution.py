@@ -1,0 +1,122 @@
+"""Attempts to commit. The row is the queue; a Celery message only rings."""
+
+import base64
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+from django.db.models import Q
+from django.utils.crypto import salted_hmac
+
+from ledger.canonical import CanonicalJSONField
+from ledger.identifiers import uuid7
+
+
+def downstream_key(proposal_id: UUID, generation: int) -> str:
+    """What the target knows a write by: stable over attempts, new for each generation.
+
+    Derived, and never the agent's own key, so that keys of different proposals cannot collide and
+    cannot be guessed by other users of the same target.
+    """
+    message = f"v1/{len(str(proposal_id))}:{proposal_id}/{generation}"
+    keyed = salted_hmac("countersign.downstream-key", message, algorithm="sha256")
+    return base64.b32encode(keyed.digest()).decode().rstrip("=").lower()
+
+
+class ExecutionQuerySet(models.QuerySet):
+    def open(self) -> "ExecutionQuerySet":
+        return self.filter(status__in=Execution.OPEN)
+
+    def enqueue(self, proposal: Any, check: Any, now: datetime) -> "Execution":
+        """Queue the commit of an approved check, in the transaction of the approval."""
+        attempt = self.filter(proposal=proposal).count() + 1
+        return self.create(
+            proposal=proposal,
+            of_check=check,
+            attempt=attempt,
+            generation=proposal.generation,
+            key=downstream_key(proposal.pk, proposal.generation),
+            run_after=now,
+            created_at=now,
+        )
+
+    def due(self, now: datetime) -> "ExecutionQuerySet":
+        """Work that a worker may take: queued and due, or left behind by a lease that ended."""
+        return self.filter(
+            Q(status=Execution.Status.QUEUED, run_after__lte=now)
+            | Q(
+                status__in=[Execution.Status.CLAIMED, Execution.Status.INTENDED],
+                lease_until__lte=now,
+            )
+        )
+
+
+class Execution(models.Model):
+    """One attempt to commit an approved proposal: claim, intent, apply, settle."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "Queued"
+        CLAIMED = "claimed", "Claimed"
+        INTENDED = "intended", "About to write"
+        COMMITTED = "committed", "Committed"
+        FAILED = "failed", "Not applied"
+        UNKNOWN = "unknown", "Outcome unknown"
+        RETURNED = "returned", "Returned for a fresh check"
+
+    OPEN = ("queued", "claimed", "intended")
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    proposal = models.ForeignKey(
+        "proposals.Proposal", on_delete=models.PROTECT, related_name="executions"
+    )
+    of_check = models.ForeignKey(
+        "proposals.Check", on_delete=models.PROTECT, related_name="executions"
+    )
+    attempt = models.PositiveIntegerField(help_text="Which attempt of its proposal this is.")
+    generation = models.PositiveIntegerField()
+    key = models.CharField(max_length=64, help_text="What the target knows this write by.")
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    fence = models.PositiveIntegerField(default=0, help_text="Raised by every claim.")
+    run_after = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True)
+    claimed_by = models.CharField(max_length=128, blank=True)
+    intended_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
+    found = CanonicalJSONField(null=True)
+    result = CanonicalJSONField(null=True)
+    after = CanonicalJSONField(null=True)
+    compensation = CanonicalJSONField(null=True)
+    error = CanonicalJSONField(null=True)
+    created_at = models.DateTimeField()
+
+    objects = ExecutionQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["proposal"],
+                condition=Q(status__in=["queued", "claimed", "intended"]),
+                name="execution_one_open_per_proposal",
+            ),
+            models.UniqueConstraint(fields=["proposal", "attempt"], name="execution_numbered_once"),
+            models.UniqueConstraint(
+                fields=["proposal"],
+                condition=Q(status="committed"),
+                name="execution_one_commit_per_proposal",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["run_after"],
+                name="execution_open",
+                condition=Q(status__in=["queued", "claimed", "intended"]),
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.proposal_id} attempt {self.attempt}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.status in self.OPEN

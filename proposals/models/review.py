@@ -1,0 +1,55 @@
+"""What people decided."""
+
+from django.conf import settings
+from django.db import models
+
+from ledger.append_only import AppendOnly
+
+
+class Review(AppendOnly):
+    """One person's decision on exactly what they were shown: a check's digest."""
+
+    class Decision(models.TextChoices):
+        APPROVE = "approve", "Approve"
+        REQUEST_CHANGES = "request_changes", "Request changes"
+        REJECT = "reject", "Reject"
+        COMMENT = "comment", "Comment only"
+
+    class ReasonCode(models.TextChoices):
+        WRONG_TARGET = "wrong_target", "Wrong target"
+        WRONG_VALUE = "wrong_value", "Wrong value"
+        DUPLICATE = "duplicate", "Duplicate"
+        NOT_PERMITTED = "not_permitted", "Not permitted"
+        NOT_NOW = "not_now", "Not now"
+        LOOKS_MANIPULATED = "looks_manipulated", "Looks manipulated"
+
+    proposal = models.ForeignKey(
+        "proposals.Proposal", on_delete=models.PROTECT, related_name="reviews"
+    )
+    # "check" is a method of every Django model, hence the longer name.
+    on_check = models.ForeignKey(
+        "proposals.Check", on_delete=models.PROTECT, related_name="reviews"
+    )
+    digest = models.CharField(max_length=71)
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="reviews"
+    )
+    reviewer_name = models.CharField(max_length=150)
+    decision = models.CharField(max_length=16, choices=Decision.choices)
+    reason_code = models.CharField(max_length=20, choices=ReasonCode.choices, blank=True)
+    reason = models.TextField(blank=True, max_length=2000)
+    is_for_agent = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["proposal", "digest", "reviewer"],
+                condition=models.Q(decision="approve"),
+                name="review_one_approval_per_person_and_digest",
+            )
+        ]
+        indexes = [models.Index(fields=["reviewer", "-id"], name="review_by_reviewer")]
+
+    def __str__(self) -> str:
+        return f"review {self.pk}"

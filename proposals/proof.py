@@ -1,0 +1,106 @@
+"""What the ledger proves about the product's own rows: heads, statuses and contents."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from ledger import verify
+from ledger.canonical import digest
+from ledger.models import LedgerEntry
+from ledger.verify import Head, Problem
+from proposals.lifecycle import Status
+from proposals.models import Proposal, Revision
+
+BATCH = 500
+STATUS_KINDS = [f"proposal.{status.value}" for status in Status]
+
+
+def register() -> None:
+    """Have `verify_ledger` compare this app's rows with the ledger."""
+    verify.register_heads(heads)
+    verify.register_facts(statuses)
+    verify.register_facts(contents)
+
+
+def heads() -> Iterable[Head]:
+    """The head that each proposal keeps of its stream."""
+    rows = Proposal.objects.order_by("pk").values_list("pk", "ledger_number", "ledger_hash")
+    for pk, number, head in rows.iterator(chunk_size=BATCH):
+        yield f"proposal:{pk}", number, bytes(head)
+
+
+def statuses() -> Iterator[Problem]:
+    """Proposals whose status is not the one that their ledger ends in."""
+    rows = Proposal.objects.order_by("pk").values_list("pk", "status").iterator(chunk_size=BATCH)
+    for batch in batches(rows):
+        said = latest([f"proposal:{pk}" for pk, _ in batch])
+        for pk, status in batch:
+            stream = f"proposal:{pk}"
+            number, entry, kind = said.get(stream, (0, None, "nothing"))
+            if kind != f"proposal.{status}":
+                yield Problem(stream, number, entry, f"the row says {status}, the ledger {kind}")
+
+
+def latest(streams: list[str]) -> dict[str, tuple[int, int | None, str]]:
+    """The last entry about a status in each stream: number, id, kind."""
+    found = LedgerEntry.objects.filter(stream__in=streams, kind__in=STATUS_KINDS)
+    ordered = found.order_by("stream", "number").values_list("stream", "number", "id", "kind")
+    return {stream: (number, entry, kind) for stream, number, entry, kind in ordered}
+
+
+def contents() -> Iterator[Problem]:
+    """Revisions whose content is not what the ledger committed to when they were stored."""
+    rows = (
+        Revision.objects.order_by("pk")
+        .select_related("proposal")
+        .prefetch_related("evidence")
+        .iterator(chunk_size=BATCH)
+    )
+    for batch in batches(rows):
+        said = commitments([revision.proposal.stream for revision in batch])
+        for revision in batch:
+            stream = revision.proposal.stream
+            number, entry, commitment = said.get((stream, revision.number), (0, None, ""))
+            if commitment != recomputed(revision):
+                why = f"revision {revision.number} is not the content that was recorded"
+                yield Problem(stream, number, entry, why)
+
+
+def commitments(streams: list[str]) -> dict[tuple[str, int], tuple[int, int | None, str]]:
+    """By stream and revision: number and id of its entry, and the commitment recorded there."""
+    found = LedgerEntry.objects.filter(stream__in=streams, kind="proposal.submitted")
+    ordered = found.order_by("stream", "number").values_list("stream", "number", "id", "canonical")
+    result: dict[tuple[str, int], tuple[int, int | None, str]] = {}
+    for stream, number, entry, canonical in ordered:
+        body = json.loads(bytes(canonical))["body"]
+        if "content" in body:
+            result[stream, body["revision"]] = (number, entry, body["content"])
+    return result
+
+
+def recomputed(revision: Revision) -> str:
+    """The commitment that the stored content has now, evidence included."""
+    evidence = sorted(revision.evidence.all(), key=lambda item: item.position)
+    parts = [
+        salted("evidence/v1", item.salt, [item.kind, item.title, item.content, item.uri])
+        for item in evidence
+    ]
+    whole = [
+        revision.proposal.action,
+        revision.params,
+        revision.rationale,
+        revision.context,
+        parts,
+    ]
+    return salted("revision/v1", revision.salt, whole)
+
+
+def salted(domain: str, salt: Any, value: Any) -> str:
+    return digest([domain, bytes(salt).hex(), value])
+
+
+def batches(rows: Iterable[Any]) -> Iterator[list[Any]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH)):
+        yield batch

@@ -1,0 +1,254 @@
+"""The menu of writes: what an action is, and which actions exist.
+
+An app registers its actions in its `actions` module, found at start as Django finds `admin`.
+An action says what it is; the product calls it. Preview only reads. Apply is the only writer.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from proposals.exceptions import InvalidParams
+
+
+class Delivery(StrEnum):
+    """How far an action can promise one effect (design page, Delivery)."""
+
+    TRANSACTIONAL = "transactional"
+    KEYED = "keyed"
+    QUERYABLE = "queryable"
+    UNCERTAIN = "uncertain"
+
+
+class Tier(StrEnum):
+    """What a mistake would cost."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+    @property
+    def rank(self) -> int:
+        return list(Tier).index(self)
+
+    @classmethod
+    def strictest(cls, *tiers: "Tier | str") -> "Tier":
+        return max((Tier(tier) for tier in tiers), key=lambda tier: tier.rank)
+
+
+@dataclass(frozen=True)
+class Money:
+    """An amount in major units with its ISO 4217 currency; JSON carries the amount as text."""
+
+    amount: Decimal
+    currency: str
+
+    def as_json(self) -> dict[str, str]:
+        return {"amount": f"{self.amount:f}", "currency": self.currency}
+
+
+@dataclass(frozen=True)
+class Call:
+    """An action with its parameters."""
+
+    action: str
+    params: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        return {"action": self.action, "params": self.params}
+
+
+@dataclass(frozen=True)
+class Impact:
+    """What a mistake would touch, measured by the action and never taken from the agent."""
+
+    objects: int = 1
+    amount: Money | None = None
+    people: int = 0
+    external: bool = False
+    reasons: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {
+            "amount": self.amount.as_json() if self.amount else None,
+            "reasons": list(self.reasons),
+        }
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One field that no longer holds what a compensation expects to find."""
+
+    object: str
+    field: str
+    expected: Any
+    found: Any
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would change. `before` and `after` map an object's id to its touched values.
+
+    Values are JSON; decimals and moments are text. An object that does not exist is None. A
+    compensation of None says that this cannot be undone. `conflicts` are the fields of a
+    compensation that somebody changed since; while there are any, applying would refuse.
+    """
+
+    before: dict[str, dict[str, Any] | None]
+    after: dict[str, dict[str, Any] | None]
+    impact: Impact
+    tier: Tier
+    compensation: Call | None
+    conflicts: tuple[Conflict, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened: the result for the agent, the values now held, and the reversing call."""
+
+    result: dict[str, Any]
+    after: dict[str, dict[str, Any] | None]
+    compensation: Call | None = None
+
+
+class Action:
+    """A kind of write. Subclass, set the attributes, decorate with `@register`.
+
+    `Params` is a pydantic model (or any type pydantic can validate) that forbids unknown fields.
+    `title` is completed with the parameters into the sentence that reviewers read.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    description: ClassVar[str] = ""
+    Params: ClassVar[Any]
+    delivery: ClassVar[Delivery]
+    is_reversible: ClassVar[bool] = True
+    is_internal: ClassVar[bool] = False  # reached as a compensation only; never on the menu
+
+    def adapter(self) -> TypeAdapter:
+        """What validates the parameters; override where it depends on configuration."""
+        return TypeAdapter(self.Params)
+
+    def schema(self) -> dict[str, Any]:
+        """JSON Schema of the parameters."""
+        return self.adapter().json_schema()
+
+    def validate(self, params: Any) -> dict[str, Any]:
+        """The parameters, checked and as JSON. Raises InvalidParams with a pointer per fault."""
+        try:
+            valid = self.adapter().validate_python(params)
+        except ValidationError as error:
+            raise InvalidParams(
+                f"The parameters do not fit {self.name}.",
+                errors=[pointer(fault, "/params") for fault in faults(error)],
+            ) from error
+        return plain(valid)
+
+    def sentence(self, params: dict[str, Any]) -> str:
+        """What this call would do, in the system's words: never the agent's."""
+        return self.title.format_map(params)
+
+    def resource(self, params: dict[str, Any]) -> str:
+        """What conflicts and caps are counted by, such as `orders/42`."""
+        raise NotImplementedError
+
+    def amount(self, params: dict[str, Any]) -> Money | None:
+        return None
+
+    def preview(self, params: dict[str, Any]) -> Preview:
+        """Read the target and say what would change. Writes nothing, and may be called twice."""
+        raise NotImplementedError
+
+    def apply(self, params: dict[str, Any], *, key: str, expected: dict[str, Any]) -> Outcome:
+        """Write once per `key`; the same key again returns the first outcome.
+
+        `expected` is `Preview.before` as approved. Raises StaleTarget when the target no longer
+        holds it, VoidedKey when the key was voided, TargetRefused or TargetUnavailable when
+        nothing was written. Whatever else it raises means that the outcome is unknown.
+        """
+        raise NotImplementedError
+
+    def void(self, params: dict[str, Any], *, key: str) -> Outcome | None:
+        """Make sure that `key` can never apply; or return the outcome if it already has.
+
+        Only TRANSACTIONAL actions can promise this.
+        """
+        raise NotImplementedError
+
+    def over_conflicts(
+        self, params: dict[str, Any], conflicts: tuple[Conflict, ...]
+    ) -> dict[str, Any]:
+        """The same compensation, now expecting what was found: for going ahead over a conflict."""
+        raise NotImplementedError
+
+    def probe(self, params: dict[str, Any], *, key: str) -> Outcome | None:
+        """Ask the target what became of `key`; only where the target can be asked."""
+        raise NotImplementedError
+
+
+def faults(error: ValidationError) -> list[Any]:
+    """Pydantic's faults without the rejected input, which may hold secrets."""
+    return list(error.errors(include_url=False, include_context=False, include_input=False))
+
+
+def pointer(fault: Any, prefix: str = "") -> dict[str, str]:
+    """One fault as RFC 9457 extensions have it: a JSON pointer, a code and a sentence."""
+    path = "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in fault["loc"])
+    return {
+        "pointer": prefix + path,
+        "code": fault["type"].replace("_", "-"),
+        "detail": fault["msg"],
+    }
+
+
+def plain(valid: Any) -> dict[str, Any]:
+    """A validated model as plain JSON, without the optional fields that were not given."""
+    if isinstance(valid, BaseModel):
+        return valid.model_dump(mode="json", exclude_unset=True)
+    return valid
+
+
+@dataclass
+class Registry:
+    """Actions by name. A name is taken once; an unknown one raises LookupError."""
+
+    actions: dict[str, Action] = field(default_factory=dict)
+
+    def register(self, action: type[Action]) -> type[Action]:
+        name = getattr(action, "name", "")
+        noun, dot, verb = name.partition(".")
+        if not (noun and dot and verb) or not name.replace(".", "").replace("_", "").isalnum():
+            raise ValueError(f"{action.__name__} needs a name like noun.verb, not {name!r}.")
+        if name in self.actions and type(self.actions[name]) is not action:
+            raise ValueError(f"Two actions are named {name}.")
+        for needed in ("title", "Params", "delivery"):
+            if not hasattr(action, needed):
+                raise ValueError(f"{action.__name__} has no {needed}.")
+        self.actions[name] = action()
+        return action
+
+    def get(self, name: str) -> Action:
+        try:
+            return self.actions[name]
+        except KeyError:
+            raise LookupError(f"There is no action named {name!r}.") from None
+
+    def menu(self) -> Iterator[Action]:
+        """The actions that can be proposed, by name."""
+        return (
+            self.actions[name]
+            for name in sorted(self.actions)
+            if not self.actions[name].is_internal
+        )
+
+
+registry = Registry()
+register: Callable[[type[Action]], type[Action]] = registry.register

@@ -1,0 +1,44 @@
+"""What a person may do. Superuser status decides nothing: only rights given by name count."""
+
+from typing import Any
+
+from django.contrib.auth.models import Permission
+from django.db.models import Q
+
+DECIDE = "decide_proposal"
+DECIDE_HIGH = "decide_high_proposal"
+UNDO = "undo_proposal"
+RETRY = "retry_proposal"
+VIEW_LEDGER = "view_ledgerentry"
+CHANGE_RULES = "change_rule"
+VIEW = "view_proposal"
+
+
+def of(user: Any) -> frozenset[str]:
+    """The codenames this person holds, by a group or directly; read once per request."""
+    if not (user.is_authenticated and user.is_active):
+        return frozenset()
+    if not hasattr(user, "_countersign_rights"):
+        user._countersign_rights = frozenset(
+            Permission.objects.filter(Q(group__user=user) | Q(user=user)).values_list(
+                "codename", flat=True
+            )
+        )
+    return user._countersign_rights
+
+
+def has(user: Any, right: str) -> bool:
+    """Whether this person holds the right by name."""
+    return right in of(user)
+
+
+def may_view(user: Any) -> bool:
+    """Whether this person may open the console at all. Service accounts never may."""
+    return has(user, VIEW) and not hasattr(user, "agent")
+
+
+def groups_of(user: Any) -> frozenset[str]:
+    """The names of the groups this person is in; read once per request."""
+    if not hasattr(user, "_countersign_groups"):
+        user._countersign_groups = frozenset(user.groups.values_list("name", flat=True))
+    return user._countersign_groups

@@ -1,0 +1,94 @@
+"""Seats: who may fill one on a check, and which are filled.
+
+Independence is about people, not accounts: accounts that share an e-mail address are one person.
+"""
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+
+from proposals import rights
+from proposals.lifecycle import Status
+from proposals.models import Check, Proposal, Review, Revision
+from proposals.registry import Tier
+
+
+def person(user: Any) -> str:
+    """What tells people apart: the address if there is one, else the account."""
+    return user.email.strip().casefold() or f"user:{user.pk}"
+
+
+def right_for(tier: str) -> str:
+    """The right that deciding at this tier takes; an unknown tier takes the highest."""
+    return rights.DECIDE if tier in {Tier.LOW, Tier.MEDIUM} else rights.DECIDE_HIGH
+
+
+def dependence(user: Any, proposal: Proposal, revision: Revision) -> str:
+    """Why this person is not independent of the proposal; empty if they are."""
+    if proposal.agent_id and person(user) == person(proposal.agent.owner):
+        return f"You own the agent {proposal.agent.name}, and nobody decides on their own agent."
+    if proposal.proposer_id and person(user) == person(proposal.proposer):
+        return "You proposed this, and nobody decides on what they proposed."
+    if revision.author == f"user:{user.pk}":
+        return "You wrote this revision, and nobody decides on what they wrote."
+    return ""
+
+
+def ineligibility(user: Any, proposal: Proposal, check: Check) -> str:
+    """Why this person may not fill a seat on this check; empty if they may."""
+    if not rights.has(user, right_for(check.tier)):
+        return (
+            f"Deciding at {check.tier} tier takes a right that you do not have; "
+            f"members of {' or '.join(check.group_names) or 'reviewers'} have it."
+        )
+    if check.group_names and not rights.groups_of(user) & set(check.group_names):
+        return f"Only members of {' or '.join(check.group_names)} may decide on this."
+    return dependence(user, proposal, check.revision)
+
+
+def approvals(proposal: Proposal, check: Check) -> list[Review]:
+    """The approvals that count now: for this digest, by distinct people who are still eligible."""
+    given = proposal.reviews.filter(
+        digest=check.digest, decision=Review.Decision.APPROVE
+    ).select_related("reviewer")
+    counted: dict[str, Review] = {}
+    for review in given.order_by("id"):
+        if not ineligibility(review.reviewer, proposal, check):
+            counted.setdefault(person(review.reviewer), review)
+    return list(counted.values())
+
+
+def blockers(user: Any, proposal: Proposal, check: Check | None) -> list[str]:
+    """Every reason why this person cannot decide now, as sentences; empty if they can."""
+    if proposal.status != Status.PENDING:
+        return [f"This proposal is {proposal.get_status_display().lower()}; nothing is waiting."]
+    if check is None:
+        return ["The checks have not run yet."]
+    reasons = [ineligibility(user, proposal, check)]
+    if any(person(review.reviewer) == person(user) for review in approvals(proposal, check)):
+        reasons.append("You have already approved this; one person fills one seat.")
+    return [reason for reason in reasons if reason]
+
+
+def would_fill_a_seat(user: Any, proposal: Proposal, check: Check) -> bool:
+    return check.is_approvable and not blockers(user, proposal, check)
+
+
+def waiting_on(user: Any) -> QuerySet[Proposal]:
+    """Pending proposals on which this person could fill a seat that is still empty."""
+    tiers = [tier for tier in Tier if rights.has(user, right_for(tier))]
+    member = Q(current_check__groups="")
+    for name in rights.groups_of(user):
+        member |= Q(current_check__groups__contains=f",{name},")
+    return (
+        Proposal.objects.filter(member, status=Status.PENDING, tier__in=tiers)
+        .exclude(agent__owner=user)
+        .exclude(proposer=user)
+        .exclude(current_check__revision__author=f"user:{user.pk}")
+        .exclude(
+            pk__in=Review.objects.filter(
+                reviewer=user, decision=Review.Decision.APPROVE, proposal__status=Status.PENDING
+            ).values("proposal_id")
+        )
+        .select_related("agent", "run", "current_check")
+    )

@@ -1,0 +1,32 @@
+"""The verbs of the product. Every door calls these and decides nothing itself.
+
+Each takes an id, locks the row, and trusts only what it reads under that lock. Locks are taken in
+one order: agent, proposal (an undo before what it undoes), execution, ledger stream.
+"""
+
+from proposals.services.configuration import create_agent, grant, record_change, save_rule
+from proposals.services.decisions import review
+from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
+from proposals.services.submission import Submission, amend, describe, submit
+from proposals.services.undoing import UndoPreview, preview_undo, undo, undo_by_agent
+
+__all__ = [
+    "Submission",
+    "UndoPreview",
+    "amend",
+    "create_agent",
+    "describe",
+    "expire",
+    "grant",
+    "preview_undo",
+    "recheck",
+    "reconcile",
+    "record_change",
+    "retry",
+    "review",
+    "save_rule",
+    "submit",
+    "undo",
+    "undo_by_agent",
+    "withdraw",
+]

@@ -1,0 +1,200 @@
+"""Deciding: what a person says about exactly what they were shown."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from ledger import clock, entries
+from proposals import bell, seats
+from proposals.exceptions import (
+    AlreadyDecided,
+    InvalidRequest,
+    NotEligible,
+    NotFound,
+    StaleDigest,
+)
+from proposals.lifecycle import Status, require, transition
+from proposals.models import Check, Execution, Proposal, Review
+from proposals.registry import Tier
+
+HIGH_TIER_REASON_LENGTH = 15
+
+
+@transaction.atomic
+def review(
+    *,
+    proposal_id: UUID,
+    reviewer: Any,
+    decision: str,
+    digest: str,
+    reason: str = "",
+    reason_code: str = "",
+    is_for_agent: bool = False,
+    fact: str = "",
+) -> Proposal:
+    """Record one person's decision on the check with this digest, and no other.
+
+    Raises StaleDigest when what they saw is no longer current, NotEligible with the reason why
+    they may not decide, AlreadyDecided, IllegalTransition, or InvalidRequest naming the field.
+    """
+    try:
+        proposal = Proposal.objects.select_related("agent__owner", "proposer", "run").lock(
+            proposal_id
+        )
+    except Proposal.DoesNotExist:
+        raise NotFound from None
+    check = proposal.current_check
+    if check is not None and digest != check.digest:
+        raise StaleDigest
+    require(proposal, Status.PENDING)
+    verdict = choice(decision)
+    refuse_ineligible(reviewer, proposal, check, verdict)
+    complete(check, verdict, reason, reason_code, fact)
+    stored = store(proposal, check, reviewer, verdict, reason.strip(), reason_code, is_for_agent)
+    follow(proposal, check, stored)
+    return proposal
+
+
+def choice(decision: str) -> Review.Decision:
+    try:
+        return Review.Decision(decision)
+    except ValueError:
+        raise invalid("decision", "choose-one", "Choose one of the four verdicts.") from None
+
+
+def invalid(name: str, code: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(detail, errors=[{"pointer": f"/{name}", "code": code, "detail": detail}])
+
+
+def refuse_ineligible(
+    reviewer: Any, proposal: Proposal, check: Check, verdict: Review.Decision
+) -> None:
+    """Who may not decide, and what cannot be approved by anybody."""
+    if objection := seats.ineligibility(reviewer, proposal, check):
+        raise NotEligible(objection)
+    if verdict is not Review.Decision.APPROVE:
+        return
+    if not check.is_approvable:
+        raise NotEligible(
+            "There is nothing definite to approve: the change could not be previewed, or somebody "
+            "changed the target since. It can still be rejected or sent back."
+        )
+    mine = seats.person(reviewer)
+    if any(seats.person(given.reviewer) == mine for given in seats.approvals(proposal, check)):
+        raise AlreadyDecided("You have already approved this; one person fills one seat.")
+
+
+def complete(
+    check: Check, verdict: Review.Decision, reason: str, reason_code: str, fact: str
+) -> None:
+    """What each verdict asks for: a reason, and at high tier a fact that was read, not guessed."""
+    said = reason.strip()
+    if len(said) > 2000:
+        raise invalid("reason", "too-long", "A reason has at most 2,000 characters.")
+    if reason_code and reason_code not in Review.ReasonCode.values:
+        raise invalid("reason_code", "choose-one", "Choose one of the listed reasons.")
+    if verdict is not Review.Decision.APPROVE:
+        if not said:
+            raise invalid("reason", "required", "Say why, so that others can follow.")
+        return
+    if check.tier in {Tier.LOW, Tier.MEDIUM}:
+        return
+    if len("".join(said.split())) < HIGH_TIER_REASON_LENGTH:
+        raise invalid(
+            "reason",
+            "too-short",
+            f"At high tier, give a reason of at least {HIGH_TIER_REASON_LENGTH} characters.",
+        )
+    if fact.strip() != expected_fact(check):
+        raise invalid("fact", "wrong-fact", f"{asked_fact(check)} does not match the evidence.")
+
+
+def expected_fact(check: Check) -> str:
+    """The fact that a high tier approval must type: the one key, or how many objects."""
+    keys = [key for key in check.before or {} if key != "new"]
+    return keys[0] if len(keys) == 1 else str((check.impact or {}).get("objects", ""))
+
+
+def asked_fact(check: Check) -> str:
+    """What to ask the person for."""
+    keys = [key for key in check.before or {} if key != "new"]
+    return "The key of the object" if len(keys) == 1 else "The number of objects affected"
+
+
+def store(
+    proposal: Proposal,
+    check: Check,
+    reviewer: Any,
+    verdict: Review.Decision,
+    reason: str,
+    reason_code: str,
+    is_for_agent: bool,
+) -> Review:
+    """Store the decision and its ledger entry."""
+    now = clock.now()
+    stored = Review.objects.create(
+        proposal=proposal,
+        on_check=check,
+        digest=check.digest,
+        reviewer=reviewer,
+        reviewer_name=reviewer.get_full_name() or reviewer.get_username(),
+        decision=verdict,
+        reason_code=reason_code,
+        reason=reason,
+        is_for_agent=is_for_agent,
+        created_at=now,
+    )
+    entries.append(
+        chain=proposal,
+        kind="proposal.reviewed",
+        actor=f"user:{reviewer.pk}",
+        actor_name=stored.reviewer_name,
+        at=now,
+        body={
+            "review": stored.pk,
+            "decision": str(verdict),
+            "digest": check.digest,
+            "revision": check.revision.number,
+            "tier": check.tier,
+            "reason_code": reason_code,
+            "reason": reason,
+            "sent_to_agent": is_for_agent,
+        },
+        **proposal.look_ups(),
+    )
+    proposal.save_chain()
+    return stored
+
+
+def follow(proposal: Proposal, check: Check, review: Review) -> None:
+    """Move the proposal as far as this decision carries it."""
+    facts = {"digest": check.digest, "review": review.pk}
+    who = {"actor": f"user:{review.reviewer_id}", "actor_name": review.reviewer_name}
+    at = review.created_at
+    if review.decision == Review.Decision.REJECT:
+        said = review.reason if review.is_for_agent else "A person rejected this."
+        transition(
+            proposal,
+            Status.REJECTED,
+            at=at,
+            body=facts,
+            reason="",
+            error={"code": review.reason_code or "rejected", "detail": said, "retryable": False},
+            **who,
+        )
+    elif review.decision == Review.Decision.REQUEST_CHANGES:
+        transition(proposal, Status.CHANGES_REQUESTED, at=at, body=facts, reason="", **who)
+    elif review.decision == Review.Decision.APPROVE:
+        given = seats.approvals(proposal, check)
+        if len(given) >= check.approvals:
+            transition(
+                proposal,
+                Status.APPROVED,
+                at=at,
+                reason="",
+                rechecks=0,
+                body=facts | {"approvals": [one.pk for one in given]},
+                **who,
+            )
+            bell.ring_execution(Execution.objects.enqueue(proposal, check, at).pk)

@@ -1,0 +1,190 @@
+"""Ending and starting over: withdraw, expire, retry, re-check, reconcile."""
+
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from ledger import clock
+from ledger.canonical import digest
+from proposals import bell, rights
+from proposals import execution as execution_steps
+from proposals.exceptions import IllegalTransition, NotEligible, NotFound
+from proposals.lifecycle import OPEN, Status, require, transition
+from proposals.models import Agent, Execution, Proposal
+from proposals.registry import registry
+from proposals.services.decisions import invalid
+from proposals.services.submission import lock_own
+
+
+@transaction.atomic
+def withdraw(*, agent: Agent, proposal_id: UUID) -> Proposal:
+    """Take a proposal back, as long as no worker has claimed it. Twice is the same as once.
+
+    Raises NotFound, or IllegalTransition when it is too late.
+    """
+    proposal = lock_own(agent, proposal_id)
+    if proposal.status == Status.WITHDRAWN:
+        return proposal
+    require(proposal, *OPEN)
+    now = clock.now()
+    dequeue(proposal, now, "The agent withdrew the proposal.")
+    transition(
+        proposal, Status.WITHDRAWN, actor=agent.actor, actor_name=agent.name, at=now, reason=""
+    )
+    return proposal
+
+
+def dequeue(proposal: Proposal, now: Any, reason: str) -> None:
+    """Take the open execution of a locked proposal out of the queue, unless a worker has it."""
+    execution = proposal.executions.filter(status__in=Execution.OPEN).first()
+    if execution is None:
+        return
+    if execution.status != Execution.Status.QUEUED:
+        raise IllegalTransition(
+            "A worker has already claimed this; its outcome will show in a moment.",
+            status=proposal.status,
+        )
+    Execution.objects.filter(pk=execution.pk, status=Execution.Status.QUEUED).update(
+        status=Execution.Status.RETURNED,
+        settled_at=now,
+        error={"code": "returned", "detail": reason, "retryable": False},
+    )
+
+
+@transaction.atomic
+def expire(*, proposal_id: UUID) -> bool:
+    """End an open proposal whose deadline has passed. False if a worker has it, or it moved on."""
+    proposal = Proposal.objects.select_related("run").lock(proposal_id)
+    now = clock.now()
+    if Status(proposal.status) not in OPEN or proposal.expires_at > now:
+        return False
+    reason = "Nobody decided in time, so nothing was written."
+    try:
+        dequeue(proposal, now, reason)
+    except IllegalTransition:
+        return False
+    transition(
+        proposal,
+        Status.EXPIRED,
+        actor="system:clock",
+        at=now,
+        reason=reason,
+        error={"code": "expired", "detail": reason, "retryable": False},
+    )
+    return True
+
+
+@transaction.atomic
+def recheck(*, proposal_id: UUID, reason: str) -> bool:
+    """Send what waits for people back to be checked; approvals of an equal check still count."""
+    proposal = Proposal.objects.select_related("run").lock(proposal_id)
+    if proposal.status != Status.PENDING:
+        return False
+    transition(
+        proposal, Status.SUBMITTED, actor="system:clock", body={"reason": reason}, reason=reason
+    )
+    bell.ring_check(proposal.pk)
+    return True
+
+
+@transaction.atomic
+def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
+    """Try a failed proposal again, from a fresh check and under a new key to the target.
+
+    Raises NotEligible, IllegalTransition, or InvalidRequest when no reason is given.
+    """
+    require_right(person, rights.RETRY, "Retrying takes the right of an operator.")
+    if not reason.strip():
+        raise invalid("reason", "required", "Say why trying again is right.")
+    proposal = lock(proposal_id)
+    require(proposal, Status.FAILED)
+    transition(
+        proposal,
+        Status.SUBMITTED,
+        actor=f"user:{person.pk}",
+        actor_name=person.get_full_name() or person.get_username(),
+        body={"reason": reason.strip()[:500], "retry": True},
+        generation=proposal.generation + 1,
+        rechecks=0,
+        error=None,
+        reason="An operator asked for another attempt.",
+    )
+    bell.ring_check(proposal.pk)
+    return proposal
+
+
+def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
+    """Settle an unknown outcome by asking the target: was the key applied? If not, void it.
+
+    Only actions that share a transaction with their receipt can be asked like this. Raises
+    NotEligible, IllegalTransition, or whatever keeps the target from answering.
+    """
+    require_right(person, rights.RETRY, "Reconciling takes the right of an operator.")
+    if not reason.strip():
+        raise invalid("reason", "required", "Say why you are settling this now.")
+    proposal = Proposal.objects.get(pk=proposal_id)
+    require(proposal, Status.UNKNOWN)
+    execution = proposal.executions.filter(status=Execution.Status.UNKNOWN).latest("attempt")
+    outcome = registry.get(proposal.action).void(
+        execution.of_check.revision.params, key=execution.key
+    )
+    compensation = outcome.compensation if outcome else None
+    with transaction.atomic():
+        proposal = lock(proposal_id)
+        require(proposal, Status.UNKNOWN)
+        now = clock.now()
+        facts = {
+            "attempt": execution.attempt,
+            "key": execution.key,
+            "evidence": "receipt" if outcome else "key voided",
+            "reason": reason.strip()[:500],
+        }
+        who = {
+            "actor": f"user:{person.pk}",
+            "actor_name": person.get_full_name() or person.get_username(),
+        }
+        Execution.objects.filter(pk=execution.pk).update(
+            status=Execution.Status.COMMITTED if outcome else Execution.Status.FAILED,
+            result=outcome.result if outcome else None,
+            after=outcome.after if outcome else None,
+            compensation=compensation.as_json() if compensation else None,
+        )
+        if outcome:
+            transition(
+                proposal,
+                Status.COMMITTED,
+                at=now,
+                body=facts | {"result": digest(outcome.result)},
+                result=outcome.result,
+                error=None,
+                reason="",
+                committed_at=now,
+                **who,
+            )
+            if proposal.compensates_id:
+                execution_steps.mark_undone(proposal, now)
+        else:
+            detail = "The target was asked: it was not written."
+            transition(
+                proposal,
+                Status.FAILED,
+                at=now,
+                body=facts,
+                reason=detail,
+                error={"code": "not-applied", "detail": detail, "retryable": True},
+                **who,
+            )
+    return proposal
+
+
+def lock(proposal_id: UUID) -> Proposal:
+    try:
+        return Proposal.objects.select_related("run").lock(proposal_id)
+    except Proposal.DoesNotExist:
+        raise NotFound from None
+
+
+def require_right(person: Any, right: str, sentence: str) -> None:
+    if not rights.has(person, right):
+        raise NotEligible(sentence)

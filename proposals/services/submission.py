@@ -1,0 +1,353 @@
+"""Asking: submit and amend. One transaction each; nothing is ever half stored."""
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from ledger import clock, entries
+from ledger.canonical import canonical, digest
+from ledger.identifiers import uuid7
+from proposals import bell, checks, idempotency, text
+from proposals.exceptions import (
+    ActionNotGranted,
+    AgentSuspended,
+    InvalidParams,
+    InvalidRequest,
+    NotFound,
+)
+from proposals.lifecycle import AMENDABLE, Status, require, transition
+from proposals.models import Agent, Evidence, Proposal, Revision, Run
+from proposals.registry import Action, registry
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What an agent asks for, already of the documented shape.
+
+    `evidence` items have kind, title, and perhaps content, uri and retrieved_at.
+    """
+
+    action: str
+    params: dict[str, Any]
+    run: str
+    rationale: str
+    evidence: list[dict[str, Any]] = field(default_factory=list)
+    context: dict[str, str] = field(default_factory=dict)
+    expires_in: int | None = None
+
+
+def submit(
+    *, agent: Agent, key: str, fingerprint: str, submission: Submission
+) -> tuple[Proposal, bool]:
+    """Store a proposal under the agent's key, or return the one that the key already stored.
+
+    The second value says whether it was a replay. Raises AgentSuspended, ActionNotGranted (an
+    unknown action looks the same), InvalidParams, and what `idempotency.once` raises.
+    """
+    proposal_id = uuid7()
+
+    def write() -> Proposal:
+        action = granted(agent, submission.action)
+        params = valid_params(action, submission.params)
+        storable(submission)
+        now = clock.now()
+        intent = intent_of(agent, submission.action, params)
+        proposal = Proposal(
+            id=proposal_id,
+            agent=agent,
+            run=Run.objects.get_or_create(agent=agent, name=submission.run)[0],
+            action=submission.action,
+            resource=action.resource(params)[:255],
+            intent=intent,
+            duplicate_of=same_intent(agent, intent, now),
+            expires_in=submission.expires_in,
+        )
+        store(
+            proposal,
+            agent.actor,
+            agent.name,
+            params,
+            submission.rationale,
+            submission.evidence,
+            submission.context,
+            now,
+            {"key": key},
+        )
+        return proposal
+
+    return idempotency.once(
+        agent=agent, key=key, fingerprint=fingerprint, proposal_id=proposal_id, write=write
+    )
+
+
+def amend(
+    *,
+    agent: Agent,
+    proposal_id: UUID,
+    key: str,
+    fingerprint: str,
+    changes: dict[str, Any],
+) -> tuple[Proposal, bool]:
+    """Store a new revision with new params, rationale or evidence, to be checked anew.
+
+    Raises NotFound, IllegalTransition once the proposal is no longer open to change, and what
+    `submit` raises.
+    """
+
+    def write() -> Proposal:
+        proposal = lock_own(agent, proposal_id)
+        require(proposal, *AMENDABLE)
+        action = granted(agent, proposal.action, owns_undo=proposal.compensates_id is not None)
+        former = proposal.revision()
+        params = valid_params(action, changes.get("params", former.params))
+        rationale = changes.get("rationale", former.rationale)
+        evidence = changes.get("evidence", kept_evidence(former))
+        storable(Submission(proposal.action, params, "", rationale, evidence))
+        revise(proposal, agent.actor, agent.name, params, rationale, evidence, former.context)
+        return proposal
+
+    return idempotency.once(
+        agent=agent,
+        key=key,
+        fingerprint=fingerprint,
+        proposal_id=known(agent, proposal_id),
+        write=write,
+    )
+
+
+def known(agent: Agent, proposal_id: UUID) -> UUID:
+    """The id, if it is the agent's own; NotFound otherwise, before a key is spent on it."""
+    if not Proposal.objects.of(agent).filter(pk=proposal_id).exists():
+        raise NotFound
+    return proposal_id
+
+
+def lock_own(agent: Agent, proposal_id: UUID) -> Proposal:
+    """The agent's own proposal under lock. Raises NotFound for anybody else's."""
+    try:
+        return Proposal.objects.of(agent).select_related("agent", "run").lock(proposal_id)
+    except Proposal.DoesNotExist:
+        raise NotFound from None
+
+
+def granted(agent: Agent, name: str, *, owns_undo: bool = False) -> Action:
+    """The action, if this agent may propose it now. Reads the agent as it is, not as it was."""
+    agent.refresh_from_db(fields=["is_suspended", "suspended_reason"])
+    if agent.is_suspended:
+        raise AgentSuspended
+    try:
+        action = registry.get(name)
+    except LookupError:
+        raise ActionNotGranted("This agent may not propose that action.") from None
+    if owns_undo:
+        return action
+    if action.is_internal or not agent.may_propose(name):
+        raise ActionNotGranted("This agent may not propose that action.")
+    return action
+
+
+def valid_params(action: Action, params: Any) -> dict[str, Any]:
+    """The parameters as the action reads them, or InvalidParams."""
+    if not isinstance(params, dict):
+        raise InvalidParams(
+            "params must be an object.",
+            errors=[{"pointer": "/params", "code": "type", "detail": "This must be an object."}],
+        )
+    return action.validate(params)
+
+
+def storable(submission: Submission) -> None:
+    """Refuse text that no database can hold, naming the place."""
+    faults = text.refuse_unstorable(
+        {
+            "params": submission.params,
+            "rationale": submission.rationale,
+            "evidence": [
+                {name: value for name, value in item.items() if name != "retrieved_at"}
+                for item in submission.evidence
+            ],
+            "context": submission.context,
+            "run": submission.run,
+        }
+    )
+    if faults:
+        raise InvalidRequest(
+            "Some text holds characters that cannot be stored.",
+            errors=[
+                {
+                    "pointer": pointer,
+                    "code": "unstorable-text",
+                    "detail": "NUL and lone surrogates cannot be stored.",
+                }
+                for pointer in faults
+            ],
+        )
+
+
+def intent_of(agent: Agent, action: str, params: dict[str, Any]) -> str:
+    """Names what is to be done, whatever the key, run or words: finds duplicates."""
+    return hashlib.sha256(canonical([str(agent.pk), action, params])).hexdigest()
+
+
+def same_intent(agent: Agent, intent: str, now: datetime) -> Proposal | None:
+    """An earlier proposal for the same thing, not long ago and not ended without a write."""
+    since = now - timedelta(hours=settings.DUPLICATE_WINDOW_HOURS)
+    return (
+        Proposal.objects.of(agent)
+        .filter(intent=intent, created_at__gt=since, is_undone=False)
+        .exclude(status__in=[Status.WITHDRAWN, Status.REJECTED, Status.DENIED, Status.EXPIRED])
+        .order_by("created_at")
+        .first()
+    )
+
+
+def store(
+    proposal: Proposal,
+    author: str,
+    author_name: str,
+    params: dict[str, Any],
+    rationale: str,
+    evidence: list[dict[str, Any]],
+    context: dict[str, str],
+    now: datetime,
+    facts: dict[str, Any],
+) -> None:
+    """Store a new proposal with its first revision and its first ledger entry, and ring."""
+    lifetime = proposal.expires_in or 3600 * settings.PROPOSAL_LIFETIME_HOURS["low"]
+    proposal.created_at = proposal.updated_at = proposal.due_at = now
+    proposal.expires_at = now + timedelta(seconds=lifetime)
+    revision, items = content(proposal, 1, author, params, rationale, evidence, context, now)
+    entries.append(
+        chain=proposal,
+        kind="proposal.submitted",
+        actor=author,
+        actor_name=author_name,
+        at=now,
+        body=described(proposal, revision, items) | facts,
+        **proposal.look_ups(),
+    )
+    proposal.save(force_insert=True)
+    revision.save()
+    Evidence.objects.bulk_create(attached(revision, items))
+    bell.ring_check(proposal.pk)
+
+
+def revise(
+    proposal: Proposal,
+    author: str,
+    author_name: str,
+    params: dict[str, Any],
+    rationale: str,
+    evidence: list[dict[str, Any]],
+    context: dict[str, str],
+) -> Revision:
+    """Store the next revision of a locked proposal and send it to be checked anew."""
+    now = clock.now()
+    number = proposal.revision_number + 1
+    revision, items = content(proposal, number, author, params, rationale, evidence, context, now)
+    revision.save()
+    Evidence.objects.bulk_create(attached(revision, items))
+    action = registry.get(proposal.action)
+    changes: dict[str, Any] = {
+        "revision_number": number,
+        "resource": action.resource(params)[:255],
+        "reason": "",
+        "rechecks": 0,
+        "current_check": None,
+    }
+    if proposal.agent_id:
+        changes["intent"] = intent_of(proposal.agent, proposal.action, params)
+    transition(
+        proposal,
+        Status.SUBMITTED,
+        actor=author,
+        actor_name=author_name,
+        at=now,
+        body=described(proposal, revision, items) | {"amended": True},
+        **changes,
+    )
+    bell.ring_check(proposal.pk)
+    return revision
+
+
+def content(
+    proposal: Proposal,
+    number: int,
+    author: str,
+    params: dict[str, Any],
+    rationale: str,
+    evidence: list[dict[str, Any]],
+    context: dict[str, str],
+    now: datetime,
+) -> tuple[Revision, list[Evidence]]:
+    """A revision and its evidence, each with its salted commitment, not yet stored."""
+    items = [
+        Evidence(
+            position=position,
+            kind=item["kind"],
+            title=item["title"],
+            content=item.get("content"),
+            uri=item.get("uri") or "",
+            retrieved_at=item.get("retrieved_at"),
+            **committed(
+                "evidence/v1",
+                [item["kind"], item["title"], item.get("content"), item.get("uri") or ""],
+            ),
+        )
+        for position, item in enumerate(evidence, start=1)
+    ]
+    whole = [proposal.action, params, rationale, context, [item.commitment for item in items]]
+    revision = Revision(
+        proposal=proposal,
+        number=number,
+        author=author,
+        params=params,
+        rationale=rationale,
+        context=context,
+        created_at=now,
+        **committed("revision/v1", whole),
+    )
+    return revision, items
+
+
+def committed(domain: str, value: Any) -> dict[str, Any]:
+    """A fresh salt, and the hash of value and salt: erasing the value later breaks no proof."""
+    salt = secrets.token_bytes(16)
+    return {"salt": salt, "commitment": digest([domain, salt.hex(), value])}
+
+
+def attached(revision: Revision, items: list[Evidence]) -> list[Evidence]:
+    for item in items:
+        item.revision = revision
+    return items
+
+
+def kept_evidence(revision: Revision) -> list[dict[str, Any]]:
+    """The evidence of a revision, for the next one that brings none of its own."""
+    return list(
+        revision.evidence.order_by("position").values(
+            "kind", "title", "content", "uri", "retrieved_at"
+        )
+    )
+
+
+def described(proposal: Proposal, revision: Revision, items: list[Evidence]) -> dict[str, Any]:
+    """What the ledger says of a revision: names and hashes, never the agent's words."""
+    return {
+        "action": proposal.action,
+        "revision": revision.number,
+        "content": revision.commitment,
+        "evidence": [item.commitment for item in items],
+    }
+
+
+def describe(proposal: Proposal) -> str:
+    """The system's sentence for what a proposal would do, also before it was checked."""
+    if proposal.current_check_id:
+        return proposal.current_check.sentence
+    return checks.sentence(proposal.action, proposal.revision().params)

@@ -1,0 +1,183 @@
+"""Undo: a proposal for the stored compensation, through the same checks, gate and commit."""
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+
+from ledger import clock
+from ledger.canonical import digest
+from ledger.identifiers import uuid7
+from proposals import idempotency, rights
+from proposals.exceptions import (
+    ActionError,
+    AgentSuspended,
+    AlreadyUndone,
+    NotEligible,
+    NotFound,
+    NothingToUndo,
+)
+from proposals.lifecycle import Status
+from proposals.models import Agent, Execution, Proposal
+from proposals.registry import Call, Conflict, Preview, registry
+from proposals.services.decisions import invalid
+from proposals.services.submission import known, lock_own, revise, store
+
+LIVE_UNDO = "proposal_one_live_undo_per_commit"
+
+
+@dataclass(frozen=True)
+class UndoPreview:
+    """What undoing would do now. With an error, it could not be previewed."""
+
+    call: Call
+    before_write: dict[str, Any]
+    preview: Preview | None = None
+    error: str = ""
+    conflicts: tuple[Conflict, ...] = field(default=())
+
+
+def preview_undo(*, proposal_id: UUID) -> UndoPreview:
+    """Read the target and say what undoing a commit would change now. Raises NothingToUndo."""
+    proposal = find(proposal_id)
+    execution = committed_execution(proposal)
+    call = Call(**execution.compensation)
+    before = execution.of_check.before or {}
+    try:
+        preview = registry.get(call.action).preview(call.params)
+    except (ActionError, LookupError) as error:
+        return UndoPreview(call=call, before_write=before, error=str(error))
+    return UndoPreview(call=call, before_write=before, preview=preview, conflicts=preview.conflicts)
+
+
+def undo(*, proposal_id: UUID, person: Any, reason: str, over_conflicts: bool = False) -> Proposal:
+    """Propose, as a person, to take back a commit.
+
+    A clean undo commits without anybody else at low and medium tier. Going over conflicts stores a
+    second revision that expects what was found, and that another person must approve. Raises
+    NothingToUndo, AlreadyUndone, NotEligible, or InvalidRequest without a reason.
+    """
+    if not rights.has(person, rights.UNDO):
+        raise NotEligible("Undoing takes a right that you do not have; an operator has it.")
+    if not reason.strip():
+        raise invalid("reason", "required", "Say why this is taken back.")
+    conflicts = preview_undo(proposal_id=proposal_id).conflicts if over_conflicts else ()
+    name = person.get_full_name() or person.get_username()
+    author = f"user:{person.pk}"
+    with transaction.atomic():
+        forward = lock(proposal_id)
+        proposal = compensating(
+            forward, proposer=person, rationale=reason.strip(), author=author, author_name=name
+        )
+        if conflicts:
+            first = proposal.revision()
+            params = registry.get(proposal.action).over_conflicts(first.params, conflicts)
+            revise(proposal, author, name, params, reason.strip(), [], {})
+    return proposal
+
+
+def undo_by_agent(
+    *, agent: Agent, proposal_id: UUID, key: str, fingerprint: str, rationale: str
+) -> tuple[Proposal, bool]:
+    """Propose, as the agent, to take back its own commit; the gate decides as about any write.
+
+    Raises NotFound, NothingToUndo, AlreadyUndone, AgentSuspended, and what `once` raises.
+    """
+    undo_id = uuid7()
+
+    def write() -> Proposal:
+        agent.refresh_from_db(fields=["is_suspended"])
+        if agent.is_suspended:
+            raise AgentSuspended
+        forward = lock_own(agent, proposal_id)
+        return compensating(
+            forward,
+            agent=agent,
+            rationale=rationale,
+            author=agent.actor,
+            author_name=agent.name,
+            undo_id=undo_id,
+            facts={"key": key},
+        )
+
+    known(agent, proposal_id)
+    return idempotency.once(
+        agent=agent, key=key, fingerprint=fingerprint, proposal_id=undo_id, write=write
+    )
+
+
+def compensating(
+    forward: Proposal,
+    *,
+    rationale: str,
+    author: str,
+    author_name: str,
+    agent: Agent | None = None,
+    proposer: Any = None,
+    undo_id: UUID | None = None,
+    facts: dict[str, Any] | None = None,
+) -> Proposal:
+    """Store the proposal that compensates a locked one, if its place is free."""
+    call = Call(**committed_execution(forward).compensation)
+    if forward.is_undone or live_undo(forward):
+        raise AlreadyUndone
+    action = registry.get(call.action)
+    proposal = Proposal(
+        id=undo_id or uuid7(),
+        agent=agent,
+        proposer=proposer,
+        run=forward.run,
+        action=call.action,
+        resource=action.resource(call.params)[:255],
+        intent=digest(["undo", str(forward.pk)]).removeprefix("sha256:"),
+        compensates=forward,
+    )
+    try:
+        with transaction.atomic():
+            store(
+                proposal,
+                author,
+                author_name,
+                call.params,
+                rationale,
+                [],
+                {},
+                clock.now(),
+                {"compensates": str(forward.pk), **(facts or {})},
+            )
+    except IntegrityError as error:
+        if LIVE_UNDO in str(error) or "compensates_id" in str(error):
+            raise AlreadyUndone from error
+        raise
+    return proposal
+
+
+def committed_execution(proposal: Proposal) -> Execution:
+    """The attempt that committed, with its compensation. Raises NothingToUndo."""
+    if proposal.status != Status.COMMITTED:
+        raise NothingToUndo(f"This proposal is {proposal.status}; nothing was written by it.")
+    execution = proposal.executions.get(status=Execution.Status.COMMITTED)
+    if execution.compensation is None:
+        raise NothingToUndo("What this wrote cannot be taken back.")
+    return execution
+
+
+def live_undo(forward: Proposal) -> Proposal | None:
+    """The undo that holds the one place there is, open or committed."""
+    ended = [Status.FAILED, Status.DENIED, Status.REJECTED, Status.WITHDRAWN, Status.EXPIRED]
+    return forward.compensations.filter(is_undone=False).exclude(status__in=ended).first()
+
+
+def find(proposal_id: UUID) -> Proposal:
+    try:
+        return Proposal.objects.get(pk=proposal_id)
+    except Proposal.DoesNotExist:
+        raise NotFound from None
+
+
+def lock(proposal_id: UUID) -> Proposal:
+    try:
+        return Proposal.objects.select_related("run").lock(proposal_id)
+    except Proposal.DoesNotExist:
+        raise NotFound from None

@@ -1,0 +1,153 @@
+"""Small pieces of markup that the console's pages share. Everything foreign goes by agent_text."""
+
+import re
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from ledger import clock
+from ledger.canonical import canonical
+from proposals.console.diff import Missing
+from proposals.templatetags.agent_text import agent_text
+
+register = template.Library()
+
+SHAPES = {
+    "low": '<circle cx="6" cy="6" r="4.75" fill="none" stroke="currentColor" stroke-width="1.5"/>',
+    "medium": '<circle cx="6" cy="6" r="4.75" fill="none" stroke="currentColor" '
+    'stroke-width="1.5"/><path d="M6 1.25a4.75 4.75 0 0 0 0 9.5z" fill="currentColor"/>',
+    "high": '<circle cx="6" cy="6" r="5.5" fill="currentColor"/>',
+}
+STATE_TAGS = {
+    "committed": "tag-added",
+    "failed": "tag-removed",
+    "unknown": "tag-removed",
+    "denied": "tag-removed",
+    "pending": "",
+}
+CURRENCY = re.compile(r"[A-Z]{3}\Z")
+
+
+@register.simple_tag
+def tier(name: str) -> SafeString:
+    """A tier as a word with its shape; the word alone says it all."""
+    if name not in SHAPES:
+        return format_html('<span class="tier muted">{}</span>', "not yet known")
+    shape = mark_safe(SHAPES[name])  # ours, and constant
+    return format_html(
+        '<span class="tier tier-{}"><svg viewBox="0 0 12 12" aria-hidden="true">{}</svg>{}</span>',
+        name, shape, name.capitalize(),
+    )
+
+
+@register.filter
+def state_tag(status: str) -> str:
+    return STATE_TAGS.get(status, "")
+
+
+@register.simple_tag
+def value(found: Any) -> SafeString:
+    """One typed value. Null, empty, zero and absent are four different words."""
+    if isinstance(found, Missing) or found is None or found == "":
+        word = found.word if isinstance(found, Missing) else "null" if found is None else "empty"
+        return format_html('<span class="word">{}</span>', word)
+    if isinstance(found, bool):
+        return format_html('<span class="mono">{}</span>', "true" if found else "false")
+    if isinstance(found, int | float | Decimal):
+        return format_html('<span class="mono">{}</span>', found)
+    if isinstance(found, dict) and set(found) == {"amount", "currency"}:
+        return format_html("{}", money(found))
+    if isinstance(found, str):
+        return format_html('<span class="value">{}</span>', agent_text(found))
+    return format_html('<span class="value mono">{}</span>', agent_text(as_json(found)))
+
+
+@register.filter
+def as_json(found: Any) -> str:
+    """The canonical text of a JSON value: the very bytes that are hashed."""
+    return canonical(found).decode()
+
+
+@register.filter
+def money(found: dict[str, Any]) -> str:
+    """An amount with its currency, grouped: 1,204.00 EUR. Anything odd is shown as it came."""
+    try:
+        amount = f"{Decimal(str(found['amount'])):,f}"
+    except (InvalidOperation, KeyError):
+        return agent_text(as_json(found))
+    currency = str(found["currency"])
+    return f"{amount} {currency if CURRENCY.match(currency) else agent_text(currency)}"
+
+
+@register.simple_tag
+def word_by_word(words: tuple[tuple[str, str], ...]) -> SafeString:
+    """Long text with what was taken out and put in, said in words as well as marked."""
+    parts = []
+    for verb, text in words:
+        if verb == "removed":
+            parts.append((mark_safe('<del><span class="hidden-text">was </span>'), text, "</del>"))
+        elif verb == "added":
+            start = mark_safe('<ins><span class="hidden-text">becomes </span>')
+            parts.append((start, text, "</ins>"))
+        else:
+            parts.append((mark_safe("<span>"), text, "</span>"))
+    marked = format_html_join(
+        "", "{}{}{}", ((start, agent_text(text), mark_safe(end)) for start, text, end in parts)
+    )
+    return format_html('<span class="value">{}</span>', marked)
+
+
+@register.filter
+def short_digest(digest: str) -> str:
+    """The first eight and last four digits, which is what people compare."""
+    plain = digest.removeprefix("sha256:")
+    return f"{plain[:8]}…{plain[-4:]}"
+
+
+@register.simple_tag
+def moment(at: datetime | None, form: str = "near") -> SafeString | str:
+    """A time element: how far away it is, the moment itself, or both."""
+    if at is None:
+        return ""
+    at = timezone.localtime(at)
+    exact = f"{at:%d %b %Y, %H:%M} {at.tzname()}"
+    shown = {
+        "near": distance(at - clock.now()),
+        "exact": exact,
+        "both": f"{distance(at - clock.now())} ({exact})",
+    }[form]
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact, shown)
+
+
+@register.simple_tag
+def age(at: datetime) -> SafeString:
+    """How old something is, without "ago"."""
+    stamp = timezone.localtime(at)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>',
+        stamp.isoformat(), f"{stamp:%d %b %Y, %H:%M} {stamp.tzname()}", span(clock.now() - at),
+    )
+
+
+def distance(delta: timedelta) -> str:
+    """In 3 h; 12 min ago."""
+    if abs(delta) < timedelta(minutes=1):
+        return "now"
+    return f"in {span(delta)}" if delta > timedelta() else f"{span(-delta)} ago"
+
+
+def span(delta: timedelta) -> str:
+    """A length of time in its largest sensible unit."""
+    minutes = max(int(delta.total_seconds() // 60), 0)
+    if minutes < 1:
+        return "under 1 min"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h"
+    return f"{minutes // (24 * 60)} days"

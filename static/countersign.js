@@ -1,0 +1,210 @@
+/* Improves pages that work without it: theme, keys, decision form. No key alone submits anything.
+   Keys are declared on the control they drive (data-key, data-key-label); the help is made of them. */
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const all = (selector, from = document) => [...from.querySelectorAll(selector)];
+  const store = {
+    get(name) { try { return localStorage.getItem(`countersign.${name}`); } catch { return null; } },
+    set(name, value) { try { localStorage.setItem(`countersign.${name}`, value); } catch { /* private window */ } },
+  };
+
+  // Theme: before the first paint, so this file is not deferred.
+  const THEMES = ["system", "light", "dark"];
+  let theme = THEMES.includes(store.get("theme")) ? store.get("theme") : "system";
+  const paint = () => {
+    if (theme === "system") delete root.dataset.theme; else root.dataset.theme = theme;
+    for (const button of all("[data-theme-button]")) button.textContent = `Theme: ${theme}`;
+  };
+  root.classList.add("js");
+  paint();
+
+  // Keys.
+  const isWriting = (target) =>
+    target.closest?.("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]");
+  const lettersAreOn = () => store.get("letters") !== "off";
+
+  function press(control) {
+    if (control.matches("[data-key-list] *, [data-key-list]")) return;
+    if (control.matches("input[type=radio]")) {
+      if (control.disabled) return;
+      control.checked = true;
+      control.dispatchEvent(new Event("change", { bubbles: true }));
+      const next = document.getElementById(control.dataset.keyThen || "");
+      (next || control).focus();
+    } else if (control.matches("input, select, textarea")) {
+      control.focus();
+    } else if (control.type !== "submit") {
+      control.click();
+    }
+  }
+
+  function step(list, by) {
+    const items = all("[data-key-item]", list);
+    const at = items.indexOf(document.activeElement);
+    const next = items[Math.min(Math.max(at + by, 0), items.length - 1)];
+    next?.focus();
+    next?.scrollIntoView({ block: "nearest" });
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      const form = event.target.closest?.("form[data-submit-key]");
+      const button = form?.querySelector("button[type=submit]:not(:disabled)");
+      if (button && form.reportValidity()) form.requestSubmit(button);
+      return;
+    }
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (event.key.length !== 1 || isWriting(event.target) || document.querySelector("dialog[open]")) return;
+    if (event.key !== "?" && !lettersAreOn()) return;
+    const key = CSS.escape(event.key);
+    for (const list of all("[data-key-list]")) {
+      const [next, previous] = list.dataset.keyList.split(" ");
+      if (event.key === next || event.key === previous) {
+        event.preventDefault();
+        step(list, event.key === next ? 1 : -1);
+        return;
+      }
+    }
+    if (event.key === "o" && event.target.matches?.("a[data-key-item]")) { event.target.click(); return; }
+    const control = document.querySelector(`[data-key="${key}"]`);
+    if (control) { event.preventDefault(); press(control); }
+  });
+
+  function row(table, keys, label) {
+    const line = table.insertRow();
+    const cell = line.insertCell();
+    keys.forEach((key, index) => {
+      if (index) cell.append(" ");
+      cell.append(Object.assign(document.createElement("kbd"), { textContent: key }));
+    });
+    line.insertCell().textContent = label;
+  }
+
+  function help() {
+    document.getElementById("keys")?.remove();
+    const dialog = Object.assign(document.createElement("dialog"), { id: "keys" });
+    dialog.setAttribute("aria-labelledby", "keys-title");
+    dialog.append(Object.assign(document.createElement("h2"), { id: "keys-title", textContent: "Keyboard shortcuts" }));
+    const table = document.createElement("table");
+    for (const list of all("[data-key-list]")) row(table, list.dataset.keyList.split(" "), list.dataset.keyLabel);
+    if (document.querySelector("a[data-key-item]")) row(table, ["Enter", "o"], "Open the item in focus");
+    for (const control of all("[data-key]")) row(table, [control.dataset.key], control.dataset.keyLabel);
+    if (document.querySelector("form[data-submit-key]")) row(table, ["Ctrl + Enter"], "Submit, from inside the form");
+    row(table, ["Esc"], "Close this");
+    const letters = Object.assign(document.createElement("input"), { type: "checkbox", checked: lettersAreOn() });
+    letters.addEventListener("change", () => store.set("letters", letters.checked ? "on" : "off"));
+    const label = Object.assign(document.createElement("label"), { className: "tick" });
+    label.append(letters, " Single-letter shortcuts are on");
+    const close = Object.assign(document.createElement("button"), { type: "button", textContent: "Close" });
+    close.addEventListener("click", () => dialog.close());
+    const actions = Object.assign(document.createElement("div"), { className: "actions" });
+    actions.append(close, label);
+    dialog.append(table, actions);
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+  }
+
+  // Decision form: the sentence and the fields follow the choice; a draft survives signing in again.
+  const draftOf = (form) => `countersign.draft.${form.dataset.draft}`;
+
+  function follow(form) {
+    const chosen = form.querySelector("input[name=decision]:checked");
+    for (const part of all("[data-only]", form)) {
+      part.hidden = !chosen || !part.dataset.only.split(" ").includes(chosen.value);
+    }
+    const needed = chosen?.dataset.reason === "required";
+    const reason = form.elements.reason;
+    if (reason) reason.required = needed;
+    const fact = form.elements.fact;
+    if (fact) fact.required = chosen?.value === "approve";
+    const output = form.querySelector("output");
+    const sentence = chosen?.dataset.consequence || output?.dataset.empty;
+    if (output && output.textContent !== sentence) output.textContent = sentence;
+  }
+
+  function busy(form, isBusy) {
+    for (const button of all("button[type=submit]", form)) {
+      button.disabled = isBusy;
+      button.dataset.label ??= button.textContent;
+      button.textContent = isBusy ? "Sending…" : button.dataset.label;
+    }
+  }
+
+  function prepare(from) {
+    for (const form of all("form[data-decision]", from)) {
+      try {
+        const draft = sessionStorage.getItem(draftOf(form));
+        if (draft && form.elements.reason && !form.elements.reason.value) form.elements.reason.value = draft;
+      } catch { /* private window */ }
+      follow(form);
+    }
+    for (const guide of all(".guide", from)) {
+      const edge = document.createElement("div");
+      guide.before(edge);
+      new IntersectionObserver(([seen]) => guide.classList.toggle("is-stuck", !seen.isIntersecting && seen.boundingClientRect.top < 0))
+        .observe(edge);
+    }
+  }
+
+  document.addEventListener("change", (event) => {
+    const form = event.target.closest?.("form[data-decision]");
+    if (form) follow(form);
+  });
+  document.addEventListener("input", (event) => {
+    const form = event.target.closest?.("form[data-draft]");
+    if (form && event.target.name === "reason") {
+      try { sessionStorage.setItem(draftOf(form), event.target.value); } catch { /* private window */ }
+    }
+  });
+  document.addEventListener("submit", (event) => {
+    if (event.target.matches("[data-sign-out]")) { try { sessionStorage.clear(); } catch { /* private window */ } }
+    if (event.target.matches("[data-once]")) setTimeout(() => busy(event.target, true));
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) for (const form of all("form[data-once]")) busy(form, false);
+  });
+
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-theme-button]")) {
+      theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+      store.set("theme", theme);
+      paint();
+    } else if (event.target.closest("[data-help-button]")) {
+      help();
+    } else if (event.target.closest("[data-fold-button]")) {
+      const folds = all("main details");
+      const open = folds.some((fold) => !fold.open);
+      for (const fold of folds) fold.open = open;
+    }
+  });
+
+  // htmx: what the server refused or never heard is said aloud, and the form can be sent again.
+  const say = (form, text) => {
+    const place = form?.querySelector("[data-say]");
+    if (place) place.textContent = text;
+  };
+  document.addEventListener("htmx:beforeRequest", (event) => say(event.target, ""));
+  document.addEventListener("htmx:afterRequest", (event) => {
+    if (event.target.matches?.("[data-once]")) {
+      const leaves = event.detail.xhr?.getResponseHeader("HX-Redirect");
+      if (leaves) { try { sessionStorage.removeItem(draftOf(event.target)); } catch { /* private window */ } }
+      setTimeout(() => { if (!leaves) busy(event.target, false); });
+    }
+  });
+  document.addEventListener("htmx:sendError", (event) =>
+    say(event.target, "The server could not be reached. Nothing was recorded; you can send it again."));
+  document.addEventListener("htmx:responseError", (event) =>
+    say(event.target, `The server refused this (${event.detail.xhr.status}). Nothing was recorded.`));
+  document.addEventListener("htmx:afterSwap", (event) => {
+    prepare(event.detail.target);
+    const first = event.detail.target.querySelector("[data-focus-after-swap]");
+    first?.focus();
+  });
+
+  document.addEventListener("DOMContentLoaded", () => {
+    paint();
+    prepare(document);
+  });
+})();

@@ -1,0 +1,27 @@
+"""What every test may rely on."""
+
+import pytest
+from django.db import connection
+from django.test import TransactionTestCase
+
+from ledger import storage_guards
+
+_tear_down = TransactionTestCase._fixture_teardown
+
+
+def _tear_down_with_guards_lifted(self: TransactionTestCase) -> None:
+    """The clean-up after a transactional test empties tables, which the guards rightly refuse."""
+    with storage_guards.lifted(connection):
+        _tear_down(self)
+
+
+TransactionTestCase._fixture_teardown = _tear_down_with_guards_lifted
+
+pytest_plugins = ["tests.shop_fixture"]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_cache():
+    from django.core.cache import cache
+
+    cache.clear()
