@@ -3,12 +3,14 @@
 from django.contrib import admin
 from django.urls import include, path
 
+from approvals_site import health
 from proposals.api import problems
 
 urlpatterns = [
     path("api/v1/", include("proposals.api.urls")),
     path("api/", problems.not_found),
     path("api/<path:rest>", problems.not_found),
+    path("healthz", health.alive),
     path("admin/", admin.site.urls),
     path("", include("proposals.console.urls")),
 ]

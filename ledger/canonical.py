@@ -50,6 +50,10 @@ class CanonicalJSONField(models.TextField):
     """
 
     description = "JSON in canonical form (RFC 8785)"
+    # What type checkers should take the attribute for: any JSON, not the column's text.
+    _pyi_private_set_type: Any
+    _pyi_private_get_type: Any
+    _pyi_lookup_exact_type: Any
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:
         return None if value is None else parse(value)

@@ -66,7 +66,7 @@ CATEGORY_NAMES = {"Cc": "CONTROL", "Co": "PRIVATE USE", "Cs": "SURROGATE", "Cn":
 
 def _stacking() -> list[tuple[int, int]]:
     """Marks that pile up on the letter before them, without those that are invisible anyway."""
-    hidden = {code for low, high in INVISIBLE if high < 0xD800 for code in range(low, high + 1)}
+    hidden = {code for low, high in INVISIBLE if high < MARKS_END for code in range(low, high + 1)}
     ranges: list[tuple[int, int]] = []
     for code in range(0x300, MARKS_END):
         if unicodedata.category(chr(code)) not in {"Mn", "Me"} or code in hidden:

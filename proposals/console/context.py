@@ -1,2 +1,37 @@
-def site(request):
-    return {}
+"""What every page shows around its content."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import SimpleLazyObject
+
+from proposals import rights
+from proposals.console import lists
+
+
+def site(request: HttpRequest) -> dict[str, Any]:
+    """The environment's name and what the person may open. Counted only where it is shown."""
+    user = getattr(request, "user", None)
+    may_view = SimpleLazyObject(lambda: bool(user and rights.may_view(user)))
+    return {
+        "environment_name": settings.ENVIRONMENT_NAME,
+        "is_production": "prod" in settings.ENVIRONMENT_NAME.lower(),
+        "may_view": may_view,
+        "waiting_count": SimpleLazyObject(lambda: lists.count("waiting", user)),
+        "ledger_url": _admin_url(user, "admin:ledger_ledgerentry_changelist", rights.VIEW_LEDGER),
+        "admin_url": _admin_url(user, "admin:index"),
+    }
+
+
+def _admin_url(user: Any, name: str, right: str = "") -> str:
+    """The address of an auditor's page, for those whom it would let in."""
+    if not (user and user.is_authenticated and user.is_staff):
+        return ""
+    if right and not rights.has(user, right):
+        return ""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return ""

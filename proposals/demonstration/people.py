@@ -22,7 +22,7 @@ RULES = [
         action="records.update",
         condition=(
             'params.table == "shop.prices" && before.exists(id, before[id] != null && '
-            "has(before[id].amount) && ratio(before[id].amount, after[id].amount) > 0.5)"
+            "has(before[id].amount) && relative_change(before[id].amount, after[id].amount) > 0.5)"
         ),
         effect=Effect.RAISE,
         tier="high",

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from ledger import clock
 from ledger.canonical import canonical
+from proposals import text
 from proposals.console.diff import Missing
 from proposals.templatetags.agent_text import agent_text
 
@@ -31,6 +32,7 @@ STATE_TAGS = {
     "pending": "",
 }
 CURRENCY = re.compile(r"[A-Z]{3}\Z")
+LONGEST_VALUE = 20_000
 
 
 @register.simple_tag
@@ -51,6 +53,18 @@ def state_tag(status: str) -> str:
 
 
 @register.simple_tag
+def sentence(words: str) -> SafeString:
+    """A sentence of the system. It may name what an agent chose, so nothing in it stays hidden."""
+    return text.render(words)
+
+
+@register.simple_tag
+def plain_sentence(words: str) -> str:
+    """The same for a page's title, where there is no markup."""
+    return text.plain(words)
+
+
+@register.simple_tag
 def value(found: Any) -> SafeString:
     """One typed value. Null, empty, zero and absent are four different words."""
     if isinstance(found, Missing) or found is None or found == "":
@@ -63,8 +77,11 @@ def value(found: Any) -> SafeString:
     if isinstance(found, dict) and set(found) == {"amount", "currency"}:
         return format_html("{}", money(found))
     if isinstance(found, str):
-        return format_html('<span class="value">{}</span>', agent_text(found))
-    return format_html('<span class="value mono">{}</span>', agent_text(as_json(found)))
+        return format_html('<span class="value">{}</span>', agent_text(found, LONGEST_VALUE))
+    return format_html(
+        '<span class="value mono">{}</span>', agent_text(as_json(found), LONGEST_VALUE)
+    )
+
 
 
 @register.filter
@@ -87,18 +104,15 @@ def money(found: dict[str, Any]) -> str:
 @register.simple_tag
 def word_by_word(words: tuple[tuple[str, str], ...]) -> SafeString:
     """Long text with what was taken out and put in, said in words as well as marked."""
-    parts = []
-    for verb, text in words:
+    parts: list[tuple[SafeString]] = []
+    for verb, piece in words:
+        shown = text.render(piece, limit=LONGEST_VALUE)
         if verb == "removed":
-            parts.append((mark_safe('<del><span class="hidden-text">was </span>'), text, "</del>"))
+            shown = format_html('<del><span class="hidden-text">was </span>{}</del>', shown)
         elif verb == "added":
-            start = mark_safe('<ins><span class="hidden-text">becomes </span>')
-            parts.append((start, text, "</ins>"))
-        else:
-            parts.append((mark_safe("<span>"), text, "</span>"))
-    marked = format_html_join(
-        "", "{}{}{}", ((start, agent_text(text), mark_safe(end)) for start, text, end in parts)
-    )
+            shown = format_html('<ins><span class="hidden-text">becomes </span>{}</ins>', shown)
+        parts.append((shown,))
+    marked = format_html_join("", "<bdi>{}</bdi>", parts)
     return format_html('<span class="value">{}</span>', marked)
 
 

@@ -115,7 +115,7 @@ class RefusalTests(TestCase):
             ),
         }
         for name, attempt in attempts.items():
-            with self.subTest(name), self.assertRaises(TypeError):
+            with self.subTest(name), self.assertRaises(TypeError), transaction.atomic():
                 attempt()
         self.assertEqual(LedgerEntry.objects.get().kind, "policy.changed")
 
