@@ -141,7 +141,9 @@ def database(url: str) -> dict:
     """A Django database entry from a URL, with the options this product relies on."""
     config = env.db_url_config(url)
     if config["ENGINE"].endswith("sqlite3"):
-        return config | {"OPTIONS": dict(SQLITE_OPTIONS)}
+        # A file also for tests: threads and child processes cannot share a database in memory.
+        test = {"NAME": f"{config['NAME']}.test"}
+        return config | {"OPTIONS": dict(SQLITE_OPTIONS), "TEST": test}
     if not config["ENGINE"].endswith("postgresql"):
         raise ImproperlyConfigured("Countersign runs on PostgreSQL or SQLite.")
     return config | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
@@ -227,6 +229,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "proposals.api.problems.exception_handler",
     "UNAUTHENTICATED_USER": None,
+    "URL_FORMAT_OVERRIDE": None,  # ?format= is no way to choose a representation here
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 SPECTACULAR_SETTINGS = {
@@ -240,6 +243,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "PREPROCESSING_HOOKS": ["proposals.api.documentation.without_trailing_slashes"],
 }
 
 # Celery. The row is the queue and the message a doorbell, so early acknowledgement is right: a lost

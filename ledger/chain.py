@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ledger.canonical import SAFE_INTEGER, canonical
@@ -146,7 +147,7 @@ def _contents(row: Row) -> str:
 
 def _around_body(row: Row) -> tuple[str, str]:
     """The canonical text of `statement` before and after its body."""
-    quote = _encoder.encode
+    quote = _quote
     return (
         f'{{"actor":{quote(row.actor)},"actor_name":{quote(row.actor_name)},'
         f'"agent":{quote(row.agent)},"at":"{moment(row.at)}","body":',
@@ -200,6 +201,7 @@ def _integer(digits: str) -> int:
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+_quote = lru_cache(maxsize=4096)(_encoder.encode)  # most of an entry's names were seen before
 _decode = json.JSONDecoder(
     parse_float=_no_number, parse_int=_integer, parse_constant=_no_number
 ).decode

@@ -124,9 +124,9 @@ def verify() -> Report:
     return report
 
 
-def _age(problem: Problem) -> tuple[bool, int, int]:
+def _age(problem: Problem) -> tuple[bool, int]:
     """Order by entry; what is gone comes last, as a cut tail has no younger entry."""
-    return problem.id is None, problem.id or 0, problem.number
+    return problem.id is None, problem.id or 0
 
 
 @contextmanager
@@ -176,7 +176,11 @@ def _check_heads(report: Report) -> None:
     for provider in (_stream_heads, *_head_providers):
         heads = iter(provider())
         while batch := list(islice(heads, BATCH)):
-            headed += _check_batch(report, batch, is_own=provider is _stream_heads)
+            try:
+                headed += _check_batch(report, batch, is_own=provider is _stream_heads)
+            except (ValueError, TypeError) as error:
+                why = f"this head or one of the {len(batch)} from it cannot be read ({error})"
+                report.add(Problem(batch[0][0], 0, None, why))
     if headed < report.streams:
         _name_headless(report)
 

@@ -10,6 +10,7 @@ class ProposalsConfig(AppConfig):
 
     def ready(self) -> None:
         autodiscover_modules("actions")
-        from proposals import proof
+        from proposals import proof, sign_ins
 
         proof.register()
+        sign_ins.connect()

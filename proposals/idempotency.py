@@ -66,16 +66,22 @@ def once(
         return earlier, True
     try:
         with transaction.atomic():
-            wait_at_most_two_seconds()
-            IdempotencyKey.objects.create(
-                agent=agent, key=key, fingerprint=fingerprint, proposal_id=proposal_id
-            )
+            take(agent, key, fingerprint, proposal_id)
             return write(), False
     except IntegrityError:
         earlier = find(agent, key, fingerprint)
         if earlier is None:
             raise
         return earlier, True
+
+
+def take(agent: Agent, key: str, fingerprint: str, proposal_id: UUID) -> None:
+    """Store the key, before anything it stands for. Raises IdempotencyInFlight, IntegrityError."""
+    wait_at_most_two_seconds()
+    try:
+        IdempotencyKey.objects.create(
+            agent=agent, key=key, fingerprint=fingerprint, proposal_id=proposal_id
+        )
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", "") == LOCK_NOT_AVAILABLE:
             raise IdempotencyInFlight from error

@@ -205,7 +205,7 @@ def pointer(fault: Any, prefix: str = "") -> dict[str, str]:
     return {
         "pointer": prefix + path,
         "code": fault["type"].replace("_", "-"),
-        "detail": fault["msg"],
+        "detail": fault["msg"].removeprefix("Value error, "),
     }
 
 

@@ -17,7 +17,7 @@ def _tear_down_with_guards_lifted(self: TransactionTestCase) -> None:
 
 TransactionTestCase._fixture_teardown = _tear_down_with_guards_lifted
 
-pytest_plugins = ["tests.shop_fixture"]
+pytest_plugins = ["tests.shop_fixture", "tests.toys"]
 
 
 @pytest.fixture(autouse=True)

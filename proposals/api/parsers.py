@@ -86,11 +86,12 @@ def safe_integer(digits: str) -> int:
     return int(digits)
 
 
-def safe_float(digits: str) -> float:
+def safe_float(digits: str) -> int | float:
+    """The number; 1.0 as 1, for that is how its canonical form is stored and read again."""
     value = float(digits)
     if abs(value) > SAFE_INTEGER:
         raise MalformedJSON("A number is beyond 2^53-1; send large numbers as strings.")
-    return value
+    return int(value) if value.is_integer() else value
 
 
 def depth(value: Any) -> int:

@@ -8,41 +8,43 @@ from uuid import UUID
 
 from django.core.cache import cache
 
-from proposals.exceptions import InvalidRequest
 from proposals.lifecycle import Status
 from proposals.models import Proposal, Review
 
 LONGEST_WAIT = 30
 IN_THE_MACHINE = {Status.SUBMITTED, Status.APPROVED}
-WAIT = re.compile(r'wait\s*=\s*"?([^\s",;]*)"?')
+WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*(?:"(\d{1,9})"|(\d{1,9}))\s*(?=[;,]|$)', re.ASCII | re.I)
 # Waiting is a preference: when too many wait at once, the rest are answered at once instead, so
 # that waiting agents can never occupy every thread of the server.
 waiting = threading.BoundedSemaphore(8)
 
 
 def preferred_wait(header: str) -> int | None:
-    """The N of `wait=N`, or None. Raises InvalidRequest for a wait beyond 0 to 30 seconds."""
+    """The N of `wait=N`, at most 30, or None.
+
+    A preference that cannot be honoured is ignored and never an error (RFC 7240, section 2).
+    """
     match = WAIT.search(header)
-    if match is None:
-        return None
-    if not (match[1].isascii() and match[1].isdigit() and int(match[1][:4]) <= LONGEST_WAIT):
-        raise InvalidRequest(f"Prefer: wait=N takes whole seconds from 0 to {LONGEST_WAIT}.")
-    return int(match[1])
+    return min(int(match[1] or match[2]), LONGEST_WAIT) if match else None
 
 
-def wait_for_machine(proposal_id: UUID, seconds: int) -> None:
-    """Return when the proposal has left the hands of the machine, or after so many seconds."""
+def wait_for_machine(proposal_id: UUID, seconds: int) -> bool:
+    """Return when the proposal has left the hands of the machine, or after so many seconds.
+
+    False at once, without having waited, when too many requests are waiting already.
+    """
     deadline = time.monotonic() + seconds
     if not waiting.acquire(blocking=False):
-        return
+        return False
     try:
         pause = 0.02
         while time.monotonic() < deadline:
             status = Proposal.objects.values_list("status", flat=True).get(pk=proposal_id)
             if Status(status) not in IN_THE_MACHINE:
-                return
+                return True
             time.sleep(min(pause, max(0.0, deadline - time.monotonic())))
             pause = min(pause * 1.3, 0.5)
+        return True
     finally:
         waiting.release()
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
 from django.db import InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as drf
-from rest_framework.response import Response
 
 from proposals.exceptions import InvalidRequest, ProposalError
 
@@ -28,6 +28,11 @@ STATUS = {
     "nothing-to-undo": 409,
     "already-undone": 409,
     "idempotency-key-reused": 422,
+    "budget-exceeded": 429,
+    "rate-limited": 429,
+    "queue-full": 429,
+    "writes-frozen": 503,
+    "unavailable": 503,
 }
 CODE_OF_STATUS = {
     400: "invalid-request",
@@ -55,9 +60,14 @@ TITLES = {
     "nothing-to-undo": "There is nothing to undo",
     "already-undone": "It is already undone, or an undo of it is open",
     "unauthenticated": "A valid bearer token is required",
+    "budget-exceeded": "A budget is used up",
+    "queue-full": "Too many proposals are open",
+    "writes-frozen": "All writes are frozen",
     "unavailable": "The service cannot store anything right now",
 }
-RETRY_AFTER = {"idempotency-in-flight": 1, "unavailable": 5}
+RETRY_AFTER = {"idempotency-in-flight": 1, "unavailable": 5, "writes-frozen": 60, "queue-full": 60}
+# What a refusal may know beyond its code, and the documented member that carries it.
+SHOWN_FACTS = ("retry_after", "budget", "proposal")
 
 
 def body(code: str, status: int, detail: str, **more: Any) -> dict[str, Any]:
@@ -74,10 +84,12 @@ def body(code: str, status: int, detail: str, **more: Any) -> dict[str, Any]:
     return problem | {name: value for name, value in more.items() if value}
 
 
-def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
+def exception_handler(error: Exception, context: dict[str, Any]) -> JsonResponse:
     """Turn whatever a view raised into a problem; the unforeseen is logged and says no more."""
     if isinstance(error, ProposalError):
-        more = {"errors": error.errors} if isinstance(error, InvalidRequest) else {}
+        more = {name: error.facts.get(name) for name in SHOWN_FACTS}
+        if isinstance(error, InvalidRequest):
+            more["errors"] = error.errors
         return respond(error.code, STATUS.get(error.code, 400), str(error), **more)
     if isinstance(error, drf.APIException):
         return respond_to_framework(error)
@@ -87,33 +99,37 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response:
         return respond("action-not-granted", 403, "That is not open to agents.")
     if isinstance(error, RequestDataTooBig):
         return respond("payload-too-large", 413, "The body is too large.")
+    if isinstance(error, UnreadablePostError):
+        return respond("invalid-request", 400, "The body ended before it was complete.")
     if isinstance(error, OperationalError | InterfaceError):
         logger.exception("The database did not answer")
         return respond("unavailable", 503, "Nothing was stored; send the same request again.")
-    logger.exception("Unforeseen failure in %s", context.get("view"))
+    logger.error("Unforeseen failure in %s", context.get("view"), exc_info=error)
     return respond("internal-error", 500, "Nothing was stored. The failure has been logged.")
 
 
-def respond_to_framework(error: drf.APIException) -> Response:
+def respond_to_framework(error: drf.APIException) -> JsonResponse:
     code = getattr(error, "default_code", "")
     if isinstance(error, drf.NotAuthenticated | drf.AuthenticationFailed):
         response = respond("unauthenticated", 401, str(error.detail))
-        response["WWW-Authenticate"] = 'Bearer realm="countersign"'
+        response["WWW-Authenticate"] = "Bearer"
         return response
     if code not in {"malformed-json", "payload-too-large"}:
         code = CODE_OF_STATUS.get(error.status_code, "invalid-request")
     return respond(code, error.status_code, str(error.detail))
 
 
-def respond(code: str, status: int, detail: str, **more: Any) -> Response:
+def respond(code: str, status: int, detail: str, **more: Any) -> JsonResponse:
+    """A problem on its way. Not the framework's response, which would render it as what the
+    client asked for: a problem is JSON also to a client that accepts none."""
     problem = body(code, status, detail, **more)
-    response = Response(problem, status=status, content_type=MEDIA_TYPE)
+    response = JsonResponse(problem, status=status, content_type=MEDIA_TYPE)
     if "retry_after" in problem:
         response["Retry-After"] = str(problem["retry_after"])
     return response
 
 
+@csrf_exempt  # or a POST to nowhere would be answered with a page for browsers
 def not_found(request: HttpRequest, rest: str = "") -> JsonResponse:
     """Whatever is under /api/ and nowhere else."""
-    problem = body("not-found", 404, "There is nothing at this address.")
-    return JsonResponse(problem, status=404, content_type=MEDIA_TYPE)
+    return respond("not-found", 404, "There is nothing at this address.")

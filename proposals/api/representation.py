@@ -4,6 +4,7 @@ Agents never learn names or thresholds of rules, nor names of people.
 """
 
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
 
@@ -43,9 +44,9 @@ def load(proposals: QuerySet[Proposal]) -> list[dict[str, Any]]:
     return [represent(proposal, neighbours) for proposal in found]
 
 
-def one(proposal: Proposal) -> dict[str, Any]:
+def one(proposal_id: UUID) -> dict[str, Any]:
     """Represent one proposal as it stands in the database now."""
-    return load(Proposal.objects.filter(pk=proposal.pk))[0]
+    return load(Proposal.objects.filter(pk=proposal_id))[0]
 
 
 def represent(proposal: Proposal, neighbours: dict[tuple, list[str]]) -> dict[str, Any]:
@@ -146,14 +147,18 @@ def decisions(proposal: Proposal, check: Check | None) -> list[dict[str, Any]]:
         {
             "verdict": review.decision,
             "by": "person",
-            "reason": review.reason if review.is_for_agent else "",
-            "reason_code": review.reason_code or None,
+            "reason": said(review),
             "at": moment(review.created_at),
         }
         for review in proposal.reviews.all()
         if review.decision != Review.Decision.COMMENT or review.is_for_agent
     )
     return made
+
+
+def said(review: Review) -> str:
+    """What the agent is told: the person's words if they sent them, else what they chose."""
+    return review.reason if review.is_for_agent else review.get_reason_code_display()
 
 
 def conflicting(proposals: list[Proposal]) -> dict[tuple, list[str]]:

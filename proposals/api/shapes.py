@@ -1,9 +1,18 @@
 """The documented shapes of requests. Unknown fields are refused; types are never coerced."""
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+)
 
 from proposals.exceptions import InvalidRequest
 from proposals.lifecycle import Status
@@ -16,7 +25,28 @@ def printable(value: str) -> str:
     return value
 
 
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def moment(value: Any) -> Any:
+    """RFC 3339 and nothing else: no number of seconds, no time without its offset."""
+    if not (isinstance(value, str) and MOMENT.fullmatch(value)):
+        raise ValueError("a time is text as RFC 3339 has it, such as 2026-11-22T09:58:03Z")
+    return value
+
+
+def in_utc(value: datetime) -> datetime:
+    """Here and not in the database, because the first and last days of time have no UTC form."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("that time cannot be told in UTC") from None
+
+
 Printable = AfterValidator(printable)
+Moment = Annotated[
+    AwareDatetime, Field(strict=False), BeforeValidator(moment), AfterValidator(in_utc)
+]
 Rationale = Annotated[str, Field(min_length=1, max_length=2000)]
 
 
@@ -31,7 +61,7 @@ class EvidenceIn(Shape):
     title: Annotated[str, Field(min_length=1, max_length=200)]
     content: Any = None
     uri: Annotated[str, Field(max_length=2000)] | None = None
-    retrieved_at: Annotated[datetime, Field(strict=False)] | None = None
+    retrieved_at: Moment | None = None
 
 
 Evidence = Annotated[list[EvidenceIn], Field(max_length=20)]

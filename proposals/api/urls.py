@@ -1,7 +1,7 @@
 """Addresses of the agents' contract, version 1. A trailing slash is accepted, not required."""
 
 from django.urls import re_path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularJSONAPIView
 
 from proposals.api import problems, views
 
@@ -15,9 +15,9 @@ urlpatterns = [
     re_path(rf"^proposals/{ID}/undo/?$", views.Undo.as_view()),
     re_path(r"^actions/?$", views.Actions.as_view()),
     re_path(r"^actions/(?P<name>[a-z0-9_.]+)/?$", views.OneAction.as_view()),
-    re_path(r"^runs/(?P<run>[^/].*?)/?$", views.OneRun.as_view()),
+    re_path(r"^runs/(?P<run>.+)$", views.OneRun.as_view()),
     re_path(r"^me/?$", views.Me.as_view()),
-    re_path(r"^openapi\.json$", SpectacularJSONAPIView.as_view(), name="openapi"),
-    re_path(r"^docs/?$", SpectacularSwaggerSplitView.as_view(url_name="openapi"), name="api-docs"),
-    re_path(r"^(?P<rest>.*)$", problems.not_found),
+    re_path(r"^openapi\.json/?$", SpectacularJSONAPIView.as_view(), name="openapi"),
+    re_path(r"^docs/?$", views.Docs.as_view(), name="api-docs"),
+    re_path(r"^(?P<rest>(?s:.*))$", problems.not_found),
 ]

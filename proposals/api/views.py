@@ -2,12 +2,15 @@
 
 import base64
 import binascii
+import io
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.models import Count, QuerySet
-from django.http import Http404
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from django.http import HttpRequest
+from drf_spectacular.utils import extend_schema
+from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -17,9 +20,21 @@ from proposals.api import documentation as docs
 from proposals.api import patience, representation, shapes
 from proposals.api.authentication import agent_of
 from proposals.api.representation import moment
-from proposals.exceptions import InvalidRequest
+from proposals.exceptions import InvalidRequest, NotFound
 from proposals.models import Agent, Proposal, Run
 from proposals.registry import Action, registry
+
+
+# No docstring: it would become the description of every endpoint in the OpenAPI document.
+class AgentView(APIView):
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """Read a chunked body, which has no length and would be taken for an empty one."""
+        unmeasured = request.META.get("CONTENT_LENGTH") in (None, "")
+        if unmeasured and request.META.get("wsgi.input_terminated"):
+            data = request.META["wsgi.input"].read(settings.MAX_BODY_BYTES + 1)
+            request.META["CONTENT_LENGTH"] = str(len(data))
+            request._stream = io.BytesIO(data)
+        return super().initialize_request(request, *args, **kwargs)
 
 
 def body(request: Request, shape: type[shapes.AnyShape]) -> shapes.AnyShape:
@@ -27,20 +42,14 @@ def body(request: Request, shape: type[shapes.AnyShape]) -> shapes.AnyShape:
     return shapes.read(shape, request.data if request.data is not None else {})
 
 
-def preferred_wait(request: Request) -> int | None:
-    """Read before anything is stored, so that a malformed preference stores nothing."""
-    return patience.preferred_wait(request.headers.get("Prefer", ""))
-
-
 def shown(
     request: Request, proposal_id: UUID, status: int = 200, *, replayed: bool = False
 ) -> Response:
     """Answer with the proposal, after waiting for it as long as the request prefers."""
-    wait = preferred_wait(request)
-    if wait:
-        patience.wait_for_machine(proposal_id, wait)
-    response = Response(representation.one(Proposal(pk=proposal_id)), status=status)
-    if wait is not None:
+    wait = patience.preferred_wait(request.headers.get("Prefer", ""))
+    has_waited = bool(wait) and patience.wait_for_machine(proposal_id, wait)
+    response = Response(representation.one(proposal_id), status=status)
+    if has_waited or wait == 0:
         response["Preference-Applied"] = f"wait={wait}"
     if replayed:
         response["Idempotent-Replayed"] = "true"
@@ -49,11 +58,10 @@ def shown(
     return response
 
 
-class Proposals(APIView):
+class Proposals(AgentView):
     @extend_schema(**docs.SUBMIT)
     def post(self, request: Request) -> Response:
         asked = body(request, shapes.ProposalIn)
-        preferred_wait(request)
         key = idempotency.parse_key(request.headers.get("Idempotency-Key"))
         proposal, replayed = services.submit(
             agent=agent_of(request),
@@ -134,17 +142,17 @@ def link(request: Request, cursor: str | None) -> str | None:
     return request.build_absolute_uri(f"/api/v1/proposals?{query.urlencode()}")
 
 
-class OneProposal(APIView):
+class OneProposal(AgentView):
     @extend_schema(**docs.GET)
-    def get(self, request: Request, proposal_id: UUID) -> Response:
+    def get(self, request: Request, proposal_id: str) -> Response:
         if not Proposal.objects.of(agent_of(request)).filter(pk=proposal_id).exists():
-            raise Http404
-        return shown(request, proposal_id)
+            raise NotFound
+        return shown(request, UUID(proposal_id))
 
 
-class Revisions(APIView):
+class Revisions(AgentView):
     @extend_schema(**docs.AMEND)
-    def post(self, request: Request, proposal_id: UUID) -> Response:
+    def post(self, request: Request, proposal_id: str) -> Response:
         asked = body(request, shapes.RevisionIn)
         changes = {
             name: value
@@ -153,37 +161,35 @@ class Revisions(APIView):
         }
         if not changes:
             raise InvalidRequest("Send at least one of params, rationale and evidence.")
-        preferred_wait(request)
         key = idempotency.parse_key(request.headers.get("Idempotency-Key"))
         proposal, replayed = services.amend(
             agent=agent_of(request),
-            proposal_id=proposal_id,
+            proposal_id=UUID(proposal_id),
             key=key,
-            fingerprint=idempotency.fingerprint(f"amend {proposal_id}", request.data),
+            fingerprint=idempotency.fingerprint(f"amend {UUID(proposal_id)}", request.data),
             changes=changes,
         )
         return shown(request, proposal.pk, 200 if replayed else 201, replayed=replayed)
 
 
-class Withdraw(APIView):
+class Withdraw(AgentView):
     @extend_schema(**docs.WITHDRAW)
-    def post(self, request: Request, proposal_id: UUID) -> Response:
+    def post(self, request: Request, proposal_id: str) -> Response:
         body(request, shapes.Nothing)
-        services.withdraw(agent=agent_of(request), proposal_id=proposal_id)
-        return shown(request, proposal_id)
+        proposal = services.withdraw(agent=agent_of(request), proposal_id=UUID(proposal_id))
+        return shown(request, proposal.pk)
 
 
-class Undo(APIView):
+class Undo(AgentView):
     @extend_schema(**docs.UNDO)
-    def post(self, request: Request, proposal_id: UUID) -> Response:
+    def post(self, request: Request, proposal_id: str) -> Response:
         asked = body(request, shapes.UndoIn)
-        preferred_wait(request)
         key = idempotency.parse_key(request.headers.get("Idempotency-Key"))
         proposal, replayed = services.undo_by_agent(
             agent=agent_of(request),
-            proposal_id=proposal_id,
+            proposal_id=UUID(proposal_id),
             key=key,
-            fingerprint=idempotency.fingerprint(f"undo {proposal_id}", request.data or {}),
+            fingerprint=idempotency.fingerprint(f"undo {UUID(proposal_id)}", request.data or {}),
             rationale=asked.rationale,
         )
         return shown(request, proposal.pk, 200 if replayed else 201, replayed=replayed)
@@ -205,46 +211,49 @@ def menu(agent: Agent) -> list[Action]:
     return [action for action in registry.menu() if agent.may_propose(action.name)]
 
 
-class Actions(APIView):
+class Actions(AgentView):
     @extend_schema(**docs.ACTIONS)
     def get(self, request: Request) -> Response:
         return Response({"results": [menu_item(action) for action in menu(agent_of(request))]})
 
 
-class OneAction(APIView):
+class OneAction(AgentView):
     @extend_schema(**docs.ACTION)
     def get(self, request: Request, name: str) -> Response:
         for action in menu(agent_of(request)):
             if action.name == name:
                 return Response(menu_item(action))
-        raise Http404
+        raise NotFound
 
 
-class OneRun(APIView):
-    @extend_schema(**docs.RUN, parameters=[OpenApiParameter("run", str, "path")])
+class OneRun(AgentView):
+    @extend_schema(**docs.RUN)
     def get(self, request: Request, run: str) -> Response:
-        found = (
-            Run.objects.filter(agent=agent_of(request), name=run).first()
-            if run.isprintable()
-            else None
-        )
-        if found is None:
-            raise Http404
-        counted = found.proposals.values_list("status").annotate(number=Count("pk"))
+        found = own_run(agent_of(request), run)
+        own = found.proposals.of(agent_of(request))
+        counted = own.values_list("status").annotate(number=Count("pk"))
         counts = dict(sorted(counted))
-        latest = found.proposals.order_by("-pk").values("id", "status", "action", "resource")[:100]
+        latest = own.order_by("-pk")
         return Response(
             {
                 "run": found.name,
                 "created_at": moment(found.created_at),
                 "total": sum(counts.values()),
                 "counts": counts,
-                "proposals": list(latest),
+                "proposals": list(latest.values("id", "status", "action", "resource")[:100]),
             }
         )
 
 
-class Me(APIView):
+def own_run(agent: Agent, address: str) -> Run:
+    """The agent's run of this name. A slash at the end may be part of it, or of the address."""
+    for name in (address, address.removesuffix("/")):
+        if name.isprintable() and (run := agent.runs.filter(name=name).first()):
+            return run
+    raise NotFound
+
+
+class Me(AgentView):
     @extend_schema(**docs.ME)
     def get(self, request: Request) -> Response:
         agent = agent_of(request)
@@ -261,3 +270,15 @@ class Me(APIView):
                 },
             }
         )
+
+
+@extend_schema(exclude=True)
+class Docs(APIView):
+    """A page to read the contract on. It asks nobody who they are, as the contract is no secret."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    renderer_classes = (TemplateHTMLRenderer,)
+
+    def get(self, request: Request) -> Response:
+        return Response({}, template_name="api/docs.html")

@@ -4,7 +4,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -26,6 +26,7 @@ class Missing:
 
 ABSENT = Missing("absent")
 NOT_READ = Missing("not read")
+VARIES = Missing("differs from object to object")
 
 
 @dataclass(frozen=True)
@@ -75,15 +76,26 @@ def objects(
     before, after = before or {}, after or {}
     if live is not None and "new" in before and "new" not in live:
         before = dict.fromkeys(live)
-    alike: dict[str, list[tuple[str, ObjectChange]]] = {}
+    alike: dict[str, list[ObjectChange]] = {}
     for key in [*before, *(key for key in after if key not in before)]:
         held = NOT_READ if live is None else live.get(key)
         change = one(key, before.get(key), held, after.get(key), from_live, notes or {})
-        alike.setdefault(_likeness(change), []).append((key, change))
-    groups = [
-        ObjectChange(tuple(key for key, _ in same), *_parts(same[0][1])) for same in alike.values()
-    ]
-    return sorted(groups, key=lambda group: len(group.keys))
+        alike.setdefault(_likeness(change), []).append(change)
+    return sorted(map(together, alike.values()), key=lambda group: len(group.keys))
+
+
+def together(alike: list[ObjectChange]) -> ObjectChange:
+    """Objects that change alike as one; unchanged fields in which they differ say so."""
+    first = alike[0]
+    if len(alike) == 1:
+        return first
+    unchanged = tuple(
+        row
+        if all(other.unchanged[index] == row for other in alike)
+        else replace(row, before=VARIES, live=VARIES, after=VARIES)
+        for index, row in enumerate(first.unchanged)
+    )
+    return replace(first, keys=tuple(one.keys[0] for one in alike), unchanged=unchanged)
 
 
 def one(
@@ -213,8 +225,4 @@ def _fate(before: Any, after: Any, rows: list[Field]) -> str:
 
 
 def _likeness(change: ObjectChange) -> str:
-    return repr((change.fate, change.changed, change.unchanged))
-
-
-def _parts(change: ObjectChange) -> tuple[Any, ...]:
-    return change.fate, change.changed, change.unchanged
+    return repr((change.fate, change.changed, [row.name for row in change.unchanged]))

@@ -7,7 +7,15 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Case, IntegerField, Max, Q, QuerySet, Value, When
+from django.db.models import (
+    Case,
+    IntegerField,
+    OuterRef,
+    QuerySet,
+    Subquery,
+    Value,
+    When,
+)
 from django.http import QueryDict
 from django.urls import reverse
 
@@ -15,7 +23,7 @@ from ledger import clock
 from proposals import seats
 from proposals.console.forms import QueueFilters
 from proposals.lifecycle import Status
-from proposals.models import Proposal
+from proposals.models import Proposal, Review
 from proposals.registry import Tier
 
 LONGEST = 500
@@ -27,8 +35,12 @@ TIER_ORDER = Case(
     output_field=IntegerField(),
 )
 UNLISTED = (
-    "result", "error", "current_check__before", "current_check__after",
-    "current_check__compensation", "current_check__impact",
+    "result",
+    "error",
+    "current_check__before",
+    "current_check__after",
+    "current_check__compensation",
+    "current_check__impact",
 )
 
 
@@ -51,16 +63,31 @@ TABS = {
     tab.name: tab
     for tab in (
         Tab(
-            "waiting", "Waiting on me", "Your approval would fill a seat that is still empty.",
-            "Nothing is waiting on you.", shows_state=False,
+            "waiting",
+            "Waiting on me",
+            "Your approval would fill a seat that is still empty.",
+            "Nothing is waiting on you.",
+            shows_state=False,
         ),
-        Tab("mine", "My decisions", "What you decided, the latest first.",
-            "You have not decided on anything yet."),
+        Tab(
+            "mine",
+            "My decisions",
+            "What you decided, the latest first.",
+            "You have not decided on anything yet.",
+        ),
         Tab("open", "All open", "Everything that may still be written.", "Nothing is open."),
-        Tab("soon", "Due soon", "Expires within four hours unless somebody decides.",
-            "Nothing is due in the next four hours."),
-        Tab("stuck", "Needs an operator", "Failed without a write, or with an unknown outcome.",
-            "Nothing has failed, and every outcome is known."),
+        Tab(
+            "soon",
+            "Due soon",
+            "Expires within four hours unless somebody decides.",
+            "Nothing is due in the next four hours.",
+        ),
+        Tab(
+            "stuck",
+            "Needs an operator",
+            "Failed without a write, or with an unknown outcome.",
+            "Nothing has failed, and every outcome is known.",
+        ),
     )
 }
 
@@ -68,7 +95,9 @@ TABS = {
 def items(tab: str, user: Any) -> QuerySet[Proposal]:
     """What is in a list, in no order."""
     if tab == "mine":
-        return Proposal.objects.filter(reviews__reviewer=user).distinct()
+        return Proposal.objects.filter(
+            pk__in=Review.objects.filter(reviewer=user).values("proposal_id")
+        )
     if tab == "open":
         return Proposal.objects.open()
     if tab == "soon":
@@ -81,8 +110,8 @@ def items(tab: str, user: Any) -> QuerySet[Proposal]:
 def ordered(tab: str, found: QuerySet[Proposal], user: Any) -> QuerySet[Proposal]:
     """Tier, due, age; one's own decisions by when they were made."""
     if tab == "mine":
-        latest = Max("reviews__id", filter=Q(reviews__reviewer=user))
-        return found.annotate(latest=latest).order_by("-latest")
+        mine = Review.objects.filter(proposal=OuterRef("pk"), reviewer=user).order_by("-id")
+        return found.annotate(latest=Subquery(mine.values("id")[:1])).order_by("-latest")
     return found.order_by(TIER_ORDER, "expires_at", "created_at", "id")
 
 

@@ -35,8 +35,8 @@ RESULTS = {
 }
 KINDS = {
     "proposal.submitted": "proposed",
-    "proposal.checked": "checked",
-    "proposal.pending": "asked people to review",
+    "proposal.checked": "ran",
+    "proposal.pending": "asked for review",
     "proposal.approved": "approved: every seat is filled",
     "proposal.committed": "committed the write",
     "proposal.failed": "failed; nothing was written",
@@ -46,9 +46,23 @@ KINDS = {
     "proposal.withdrawn": "withdrew the proposal",
     "proposal.expired": "expired; nothing was written",
     "proposal.changes_requested": "sent it back for changes",
-    "proposal.undone": "undone: the write was taken back",
-    "proposal.redone": "redone: the undo was taken back",
+    "proposal.undone": "took the write back",
+    "proposal.redone": "took the undo back",
+    "execution.claimed": "took it up",
+    "execution.intended": "is about to write",
+    "execution.returned": "gave it back",
+    "execution.postponed": "will try again later",
 }
+STATUSES = (
+    ("Checking", "Automatic checks are running; they only read."),
+    ("Needs review", "People decide; n of m says how many approvals there are."),
+    ("Changes requested", "Sent back; the agent may write a new revision."),
+    ("Approved", "Every seat is filled; a worker commits it."),
+    ("Committed", "Written. It can be undone if it was said to be."),
+    ("Rejected, withdrawn, expired, denied", "Ended without a write; the page stays."),
+    ("Failed, nothing written", "Definitely not applied; an operator may retry it."),
+    ("Outcome unknown", "Sent, and no answer came; check the target before anything else."),
+)
 DECISIONS = {
     Review.Decision.APPROVE: "approved",
     Review.Decision.REQUEST_CHANGES: "requested changes",
@@ -67,16 +81,25 @@ class Row:
     checks: str
     approvals: str
     url: str
-    is_dimmed: bool = False
     decided: str = ""
+
+    @property
+    def who(self) -> str:
+        """The agent, or the person who proposed it."""
+        person = self.proposal.proposer
+        return name_of(person) if person else self.proposal.agent.name
 
     @property
     def is_due_soon(self) -> bool:
         return self.proposal.is_open and self.proposal.expires_at - clock.now() < SOON
 
 
-def rows(proposals: Iterable[Proposal], query: str = "") -> list[Row]:
-    """Rows of a list: two more statements, however many rows there are."""
+def name_of(person: Any) -> str:
+    return person.get_full_name() or person.get_username()
+
+
+def rows(proposals: Iterable[Proposal], query: str = "", user: Any = None) -> list[Row]:
+    """Rows of a list: three more statements, however many rows there are."""
     listed = list(proposals)
     unchecked = [proposal.pk for proposal in listed if proposal.current_check_id is None]
     params = {
@@ -89,10 +112,26 @@ def rows(proposals: Iterable[Proposal], query: str = "") -> list[Row]:
             decision=Review.Decision.APPROVE,
         ).values_list("proposal_id", "digest")
     )
-    return [row(proposal, given, params, query) for proposal in listed]
+    mine = decisions_of(user, listed) if user else {}
+    return [row(one, given, params, query, mine.get(one.pk, "")) for one in listed]
 
 
-def row(proposal: Proposal, given: Counter, params: dict[tuple[Any, int], Any], query: str) -> Row:
+def decisions_of(user: Any, listed: list[Proposal]) -> dict[Any, str]:
+    """What this person last decided on each of them."""
+    found = Review.objects.filter(reviewer=user, proposal__in=[one.pk for one in listed])
+    return {
+        proposal_id: DECISIONS[Review.Decision(decision)]
+        for proposal_id, decision in found.order_by("id").values_list("proposal_id", "decision")
+    }
+
+
+def row(
+    proposal: Proposal,
+    given: Counter,
+    params: dict[tuple[Any, int], Any],
+    query: str,
+    decided: str,
+) -> Row:
     check = proposal.current_check
     if check is None:
         content = params.get((proposal.pk, proposal.revision_number), {})
@@ -106,6 +145,7 @@ def row(proposal: Proposal, given: Counter, params: dict[tuple[Any, int], Any], 
         checks=checks_in_short(check),
         approvals=approvals_in_short(proposal, check, given),
         url=reverse("proposal", args=[proposal.pk]) + query,
+        decided=decided,
     )
 
 
@@ -118,10 +158,10 @@ def flags(proposal: Proposal, check: Check | None) -> tuple[tuple[str, str], ...
         found.append(("undone", ""))
     if proposal.compensates_id:
         found.append(("undo", ""))
-    if check and not check.is_reversible:
-        found.append(("not reversible", "warning"))
     if check and check.error:
         found.append(("preview failed", "warning"))
+    elif check and not check.is_reversible:
+        found.append(("not reversible", "warning"))
     if check and check.conflicts:
         found.append(("target changed since", "warning"))
     if proposal.duplicate_of_id:
@@ -268,7 +308,7 @@ def event(entry: LedgerEntry) -> Event:
 
 
 SYSTEM = {
-    "system:checks": "The checks",
+    "system:checks": "Automatic checks",
     "system:worker": "A worker",
     "system:execution": "A worker",
     "system:clock": "The clock",

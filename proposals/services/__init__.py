@@ -4,7 +4,15 @@ Each takes an id, locks the row, and trusts only what it reads under that lock. 
 one order: agent, proposal (an undo before what it undoes), execution, ledger stream.
 """
 
-from proposals.services.configuration import create_agent, grant, record_change, save_rule
+from proposals.services.configuration import (
+    change_agent,
+    create_agent,
+    grant,
+    record_change,
+    remove_grant,
+    save_rule,
+    set_suspended,
+)
 from proposals.services.decisions import review
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
 from proposals.services.submission import Submission, amend, describe, submit
@@ -14,6 +22,7 @@ __all__ = [
     "Submission",
     "UndoPreview",
     "amend",
+    "change_agent",
     "create_agent",
     "describe",
     "expire",
@@ -22,9 +31,11 @@ __all__ = [
     "recheck",
     "reconcile",
     "record_change",
+    "remove_grant",
     "retry",
     "review",
     "save_rule",
+    "set_suspended",
     "submit",
     "undo",
     "undo_by_agent",

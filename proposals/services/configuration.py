@@ -1,12 +1,13 @@
 """Changing who may propose and which rules decide: every change has its ledger entry."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from ledger import entries
-from proposals.exceptions import InvalidRequest
+from proposals.exceptions import InvalidRequest, NotFound
 from proposals.models import Agent, Grant, Rule
 
 
@@ -17,7 +18,10 @@ def save_rule(*, rule: Rule, person: Any, is_new: bool) -> Rule:
     Raises ValidationError for a rule that could not be evaluated.
     """
     rule.full_clean()
-    rule.version = 1 if is_new else 1 + Rule.objects.get(pk=rule.pk).version
+    if is_new:
+        rule.version = 1
+    else:
+        rule.version = 1 + Rule.objects.select_for_update(no_key=True).get(pk=rule.pk).version
     rule.save()
     record_change(
         stream="policy",
@@ -44,19 +48,62 @@ def create_agent(*, name: str, owner: Any, person: Any = None) -> Agent:
     """Make an agent with its service account, which can never sign in. Raises InvalidRequest."""
     if Agent.objects.filter(name=name).exists():
         raise InvalidRequest(f"There is already an agent named {name}.")
+    require_person(owner)
     account = get_user_model()(username=f"agent:{name}", is_active=False)
     account.set_unusable_password()
     account.save()
     agent = Agent(name=name, owner=owner, user=account)
     agent.full_clean()
     agent.save()
-    record_change(
-        stream=f"agent:{agent.pk}",
-        kind="agent.created",
-        person=person,
-        agent=str(agent.pk),
-        body={"name": name, "owner": f"user:{owner.pk}"},
+    record_agent(agent, "agent.created", person, {"name": name, "owner": f"user:{owner.pk}"})
+    return agent
+
+
+@transaction.atomic
+def change_agent(*, agent_id: UUID, owner: Any, person: Any = None) -> Agent:
+    """Give an agent another owner. To whom it belongs already is no change.
+
+    Raises NotFound, or InvalidRequest for an owner who is no person.
+    """
+    agent = lock_agent(agent_id)
+    if agent.owner_id == owner.pk:
+        return agent
+    require_person(owner)
+    former = agent.owner_id
+    agent.owner = owner
+    agent.save(update_fields=["owner"])
+    record_agent(
+        agent,
+        "agent.changed",
+        person,
+        {"owner": {"was": f"user:{former}", "becomes": f"user:{owner.pk}"}},
     )
+    return agent
+
+
+@transaction.atomic
+def set_suspended(
+    *, agent_id: UUID, is_suspended: bool, reason: str = "", person: Any = None
+) -> Agent:
+    """Stop an agent from proposing and its approved writes from being committed, or let it go on.
+
+    The same state for the same reason is no change. Raises NotFound, or InvalidRequest for a
+    suspension without a reason.
+    """
+    reason = reason.strip() if is_suspended else ""
+    if is_suspended and not reason:
+        raise InvalidRequest("Say why the agent is suspended, so that its owner can know.")
+    agent = lock_agent(agent_id)
+    former = agent.suspended_reason
+    if (agent.is_suspended, former) == (is_suspended, reason):
+        return agent
+    agent.is_suspended, agent.suspended_reason = is_suspended, reason
+    agent.full_clean()
+    agent.save(update_fields=["is_suspended", "suspended_reason"])
+    if is_suspended:
+        record_agent(agent, "agent.suspended", person, {"reason": reason})
+    else:
+        record_agent(agent, "agent.resumed", person, {"was_suspended_for": former})
     return agent
 
 
@@ -69,14 +116,37 @@ def grant(*, agent: Agent, pattern: str, person: Any = None) -> Grant:
     new = Grant(agent=agent, pattern=pattern)
     new.full_clean()
     new.save()
-    record_change(
-        stream=f"agent:{agent.pk}",
-        kind="grant.created",
-        person=person,
-        agent=str(agent.pk),
-        body={"pattern": pattern},
-    )
+    record_agent(agent, "grant.created", person, {"pattern": pattern})
     return new
+
+
+@transaction.atomic
+def remove_grant(*, agent_id: UUID, pattern: str, person: Any = None) -> None:
+    """Take back what a pattern lets an agent propose. What is gone already stays gone."""
+    agent = lock_agent(agent_id)
+    found = agent.grants.filter(pattern=pattern).first()
+    if found is not None:
+        found.delete()
+        record_agent(agent, "grant.removed", person, {"pattern": pattern})
+
+
+def lock_agent(agent_id: UUID) -> Agent:
+    try:
+        return Agent.objects.select_for_update(no_key=True).get(pk=agent_id)
+    except Agent.DoesNotExist:
+        raise NotFound from None
+
+
+def require_person(owner: Any) -> None:
+    """Refuse a service account as an owner: somebody must answer for every agent."""
+    if Agent.objects.filter(user=owner).exists():
+        raise InvalidRequest("An agent is owned by a person, not by another agent.")
+
+
+def record_agent(agent: Agent, kind: str, person: Any, body: dict[str, Any]) -> None:
+    record_change(
+        stream=f"agent:{agent.pk}", kind=kind, person=person, body=body, agent=str(agent.pk)
+    )
 
 
 @transaction.atomic

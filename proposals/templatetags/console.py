@@ -43,7 +43,9 @@ def tier(name: str) -> SafeString:
     shape = mark_safe(SHAPES[name])  # ours, and constant
     return format_html(
         '<span class="tier tier-{}"><svg viewBox="0 0 12 12" aria-hidden="true">{}</svg>{}</span>',
-        name, shape, name.capitalize(),
+        name,
+        shape,
+        name.capitalize(),
     )
 
 
@@ -73,7 +75,7 @@ def value(found: Any) -> SafeString:
     if isinstance(found, bool):
         return format_html('<span class="mono">{}</span>', "true" if found else "false")
     if isinstance(found, int | float | Decimal):
-        return format_html('<span class="mono">{}</span>', found)
+        return format_html("{}", found)
     if isinstance(found, dict) and set(found) == {"amount", "currency"}:
         return format_html("{}", money(found))
     if isinstance(found, str):
@@ -81,7 +83,6 @@ def value(found: Any) -> SafeString:
     return format_html(
         '<span class="value mono">{}</span>', agent_text(as_json(found), LONGEST_VALUE)
     )
-
 
 
 @register.filter
@@ -144,7 +145,9 @@ def age(at: datetime) -> SafeString:
     stamp = timezone.localtime(at)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
-        stamp.isoformat(), f"{stamp:%d %b %Y, %H:%M} {stamp.tzname()}", span(clock.now() - at),
+        stamp.isoformat(),
+        f"{stamp:%d %b %Y, %H:%M} {stamp.tzname()}",
+        span(clock.now() - at),
     )
 
 

@@ -171,6 +171,9 @@ class WalkTests(SimpleTestCase):
         """The fast way to check bytes agrees with the RFC 8785 library that wrote them."""
         self.assertEqual(faults([make_row(body=body, **columns)]), [])
 
+    def test_keys_that_python_sorts_otherwise_are_sound(self):
+        self.assertEqual(faults([make_row(body={"\ufb33": 1, "\U0001f600": {"\ue000": []}})]), [])
+
     def test_every_changed_byte_is_noticed(self):
         row = make_row(body={"who": "né", "n": 7})
         for position in range(len(row.canonical)):

@@ -170,6 +170,16 @@ class VerifyTests(TestCase):
                 self.assertIs(verify.verify().result, Result.TAMPERED)
                 transaction.set_rollback(True)
 
+    @on_sqlite
+    def test_heads_of_another_kind_are_tampering(self):
+        for column, value in {"ledger_number": "five", "ledger_hash": "text"}.items():
+            with self.subTest(column), transaction.atomic():
+                execute(f"UPDATE ledger_stream SET {column} = %s", [value])
+                report = verify.verify()
+                self.assertIs(report.result, Result.TAMPERED)
+                self.assertIn("cannot be read", report.first_bad.why)
+                transaction.set_rollback(True)
+
 
 class RegisteredTests(TestCase):
     """What other apps register."""

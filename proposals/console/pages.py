@@ -1,0 +1,364 @@
+"""Everything the review page and the undo page show, gathered before a template is opened."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.urls import reverse
+
+from proposals import checks, live, rights, seats, services, text
+from proposals.console import diff, presenters
+from proposals.console.lists import Place
+from proposals.lifecycle import Status
+from proposals.models import Check, Evidence, Proposal, Review, Revision
+from proposals.policy import Effect
+from proposals.registry import Call, Delivery, Tier, registry
+from proposals.services import decisions
+
+GROUPS_SHOWN = 25
+VERDICTS = (
+    (Review.Decision.APPROVE, "a"),
+    (Review.Decision.REQUEST_CHANGES, "c"),
+    (Review.Decision.REJECT, "r"),
+    (Review.Decision.COMMENT, ""),
+)
+
+
+@dataclass(frozen=True)
+class Banner:
+    """Something in the way, or worth knowing before anything else."""
+
+    title: str
+    text: str = ""
+    kind: str = ""
+    url: str = ""
+    link: str = ""
+    changes: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the four verdicts, and what it would do."""
+
+    value: str
+    label: str
+    key: str
+    consequence: str
+    reason: str
+    is_disabled: bool = False
+
+
+class Page:
+    """What any page on one proposal shows."""
+
+    def __init__(self, proposal: Proposal, user: Any, place: Place) -> None:
+        self.proposal, self.user, self.place = proposal, user, place
+        self.check: Check | None = proposal.current_check
+        self.revision: Revision = self._revision()
+        self.sentence = (
+            self.check.sentence
+            if self.check
+            else checks.sentence(proposal.action, self.revision.params)
+        )
+        self.filled = seats.approvals(proposal, self.check) if self.check else []
+        self.state = presenters.state(proposal, len(self.filled))
+        self.url = f"{reverse('proposal', args=[proposal.pk])}?{place.query}"
+
+    def _revision(self) -> Revision:
+        number = self.proposal.revision_number
+        if self.check and self.check.revision.number == number:
+            return self.check.revision
+        return self.proposal.revision()
+
+    @property
+    def proposed_by(self) -> str:
+        """The agent by name, or the person."""
+        person = self.proposal.proposer
+        return presenters.name_of(person) if person else f"agent {self.proposal.agent.name}"
+
+
+class ReviewPage(Page):
+    """The review page, in the order in which it is read."""
+
+    def __init__(self, proposal: Proposal, user: Any, place: Place) -> None:
+        super().__init__(proposal, user, place)
+        check = self.check
+        self.reversible = presenters.reversibility(check)
+        self.neighbours = place.neighbours(proposal.pk)
+        self.read_live()
+        self.impact = presenters.impact(proposal, check)
+        self.checks_in_short = presenters.checks_in_short(check)
+        self.reasons = check.reasons if check else []
+        self.spoke, self.silent = presenters.trace(check)
+        self.raw_call = {"action": proposal.action, "params": self.revision.params}
+        self.raw_undo = check.compensation if check else None
+        self.undo_sentence = undo_sentence(check)
+        self.evidence: list[Evidence] = list(self.revision.evidence.order_by("position"))
+        self.timeline = presenters.timeline(proposal)
+        self.decide()
+
+    def read_live(self) -> None:
+        """The three columns. What the target does now must never keep the page from showing."""
+        check, self.live_error, self.live_column = self.check, "", ""
+        values = None
+        if check and check.before is not None and self.proposal.is_open:
+            now = live.now(self.proposal, check)
+            values, self.live_error = now.values, now.error
+            self.live_column = "Live now"
+        groups = diff.objects(check.before, values, check.after) if check else []
+        self.objects, self.more_objects = groups[:GROUPS_SHOWN], groups[GROUPS_SHOWN:]
+        self.live_read = values is not None
+        self.has_moved = self.live_read and any(group.has_moved for group in groups)
+
+    def decide(self) -> None:
+        """Who may decide here, and what each verdict would do."""
+        proposal, check, user = self.proposal, self.check, self.user
+        self.blockers = seats.blockers(user, proposal, check)
+        self.may_decide = (
+            proposal.status == Status.PENDING
+            and check is not None
+            and not seats.ineligibility(user, proposal, check)
+        )
+        if check and self.may_decide and not check.is_approvable:
+            self.blockers.append(UNAPPROVABLE)
+        needed = check.approvals if check else 0
+        self.empty_seats = range(max(needed - len(self.filled), 0))
+        self.groups = " or ".join(check.group_names) if check else ""
+        is_high = bool(check and check.tier not in {Tier.LOW, Tier.MEDIUM})
+        self.asks_fact = decisions.asked_fact(check) if check and is_high else ""
+        self.reason_hint = REASON_AT_HIGH_TIER if is_high else REASON
+        self.choices = [
+            Choice(
+                value=verdict.value,
+                label=f"Approve revision {proposal.revision_number}"
+                if verdict is Review.Decision.APPROVE
+                else verdict.label,
+                key=key,
+                consequence=self.consequence(verdict),
+                reason="required"
+                if is_high or verdict is not Review.Decision.APPROVE
+                else "optional",
+                is_disabled=verdict is Review.Decision.APPROVE and bool(self.blockers),
+            )
+            for verdict, key in VERDICTS
+        ]
+
+    def consequence(self, verdict: Review.Decision) -> str:
+        """What this verdict will do, in one sentence."""
+        if verdict is not Review.Decision.APPROVE:
+            return CONSEQUENCES[verdict]
+        needed, given = (self.check.approvals if self.check else 1), len(self.filled) + 1
+        if given < needed:
+            return f"record approval {given} of {needed}; the write does not run yet."
+        after = (
+            "you can undo it."
+            if self.check and self.check.is_reversible
+            else "it cannot be undone."
+        )
+        return f"be the final approval; a worker starts the write within seconds; {after}"
+
+    @property
+    def banners(self) -> list[Banner]:
+        """Everything in the way or out of the ordinary, before the evidence."""
+        return [*self._state_banners(), *self._content_banners()]
+
+    def _state_banners(self) -> list[Banner]:
+        proposal, found = self.proposal, []
+        if proposal.status == Status.UNKNOWN:
+            found.append(Banner("Outcome unknown.", UNKNOWN, "bad"))
+        elif proposal.status == Status.FAILED:
+            found.append(Banner("Failed.", reason_of(proposal), "bad"))
+        elif proposal.reason:
+            found.append(Banner("Why it is here.", proposal.reason))
+        if proposal.status == Status.APPROVED:
+            found.append(Banner("Approved.", "A worker commits it; leaving this page is safe."))
+        if proposal.is_undone:
+            found.append(Banner("Undone.", "What this wrote was taken back."))
+        if proposal.compensates_id:
+            url = reverse("proposal", args=[proposal.compensates_id])
+            found.append(Banner("This is an undo.", url=url, link="See the write it takes back"))
+        if proposal.duplicate_of_id:
+            url = reverse("proposal", args=[proposal.duplicate_of_id])
+            found.append(
+                Banner("Possible duplicate.", DUPLICATE, "warning", url, "See the earlier one")
+            )
+        return found
+
+    def _content_banners(self) -> list[Banner]:
+        found, check = [], self.check
+        if check and check.error:
+            found.append(Banner("The preview failed.", check.error, "warning"))
+        if check and check.conflicts:
+            found.append(
+                Banner(
+                    "Somebody changed the target since.",
+                    CONFLICTS,
+                    "warning",
+                    changes=conflict_rows(check.conflicts),
+                )
+            )
+        hidden = text.alarming(
+            [self.revision.params, self.revision.rationale, self.revision.context]
+        )
+        if hidden:
+            names = ", ".join(hidden[:5])
+            found.append(
+                Banner("Hidden characters.", f"Marked where they are: {names}.", "warning")
+            )
+        earlier = self._earlier_check()
+        if earlier and check and earlier.digest != check.digest:
+            changes = presenters.changes_between(earlier, check)
+            found.append(
+                Banner("Checked again, with another result.", AGAIN, "warning", changes=changes)
+            )
+        elif earlier and check:
+            found.append(Banner("Checked again, with the same result.", KEPT))
+        return found
+
+    def _earlier_check(self) -> Check | None:
+        if self.check is None or self.check.round == 1:
+            return None
+        earlier = self.proposal.checks.filter(round__lt=self.check.round)
+        return earlier.select_related("revision").order_by("-round").first()
+
+    @property
+    def run_name(self) -> str:
+        return self.proposal.run.name if self.proposal.run_id else ""
+
+    @property
+    def said_short(self) -> str:
+        return "Reason" if self.proposal.proposer_id else "Agent’s words"
+
+    @property
+    def said_title(self) -> str:
+        return "Why, in their words" if self.proposal.proposer_id else "What the agent says"
+
+    @property
+    def said_warning(self) -> str:
+        if self.proposal.proposer_id:
+            return f"Written by {self.proposed_by}."
+        return (
+            f"Written by {self.proposed_by}. Not verified. It may be wrong or may try to "
+            "influence you."
+        )
+
+    @property
+    def undo_url(self) -> str:
+        proposal = self.proposal
+        if proposal.status != Status.COMMITTED or proposal.is_undone or not self.undo_sentence:
+            return ""
+        return reverse("undo", args=[proposal.pk])
+
+    @property
+    def may_retry(self) -> bool:
+        return self.proposal.status == Status.FAILED and rights.has(self.user, rights.RETRY)
+
+    @property
+    def may_reconcile(self) -> bool:
+        """Only what shares a transaction with its receipt can be settled by asking."""
+        if self.proposal.status != Status.UNKNOWN or not rights.has(self.user, rights.RETRY):
+            return False
+        try:
+            return registry.get(self.proposal.action).delivery == Delivery.TRANSACTIONAL
+        except LookupError:
+            return False
+
+
+class UndoView:
+    """What undoing would do now, field by field."""
+
+    def __init__(self, found: services.UndoPreview) -> None:
+        self.error = found.error
+        self.conflicts = len(found.conflicts)
+        self.sentence = checks.sentence(found.call.action, found.call.params)
+        preview = found.preview
+        notes = {
+            (one.object, one.field): f"Changed since: the write left {shown(one.expected)}."
+            for one in found.conflicts
+        }
+        self.objects = (
+            diff.objects(
+                found.before_write, preview.before, preview.after, from_live=True, notes=notes
+            )
+            if preview
+            else []
+        )
+        self.is_empty = (
+            bool(preview)
+            and not self.conflicts
+            and not any(group.changed for group in self.objects)
+        )
+        alone = bool(preview) and not self.conflicts and preview.tier != Tier.HIGH
+        self.consequence = COMMITS_ALONE if alone else NEEDS_ANOTHER
+
+
+def undo_sentence(check: Check | None) -> str:
+    """The compensation in the system's words; empty if there is none."""
+    if check is None or not check.compensation:
+        return ""
+    call = Call(**check.compensation)
+    return checks.sentence(call.action, call.params)
+
+
+def conflict_rows(conflicts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Conflicts in the shape of changes: what was expected, what is there."""
+    return [
+        {
+            "object": one["object"],
+            "what": one["field"],
+            "side": "",
+            "was": one["expected"],
+            "now": one["found"],
+        }
+        for one in conflicts
+    ]
+
+
+def reason_of(proposal: Proposal) -> str:
+    """Why it failed, in the system's words."""
+    return proposal.reason or str((proposal.error or {}).get("detail", ""))
+
+
+def shown(value: Any) -> str:
+    """A value inside a sentence: one line, nothing hidden, not too long."""
+    words = {"None": "null", "''": "empty"}
+    return words.get(repr(value)) or text.plain(value, 200)
+
+
+def effect_in_words(proposal: Proposal, approvers: list[str]) -> str:
+    """Who let a write through."""
+    check = proposal.current_check
+    if approvers:
+        return ", ".join(approvers)
+    if proposal.proposer_id and check and check.effect == Effect.ALLOW:
+        return f"{presenters.name_of(proposal.proposer)}, alone"
+    return "policy, no person"
+
+
+UNAPPROVABLE = (
+    "There is nothing definite to approve: the change could not be previewed, or somebody changed "
+    "the target since. It can still be rejected or sent back."
+)
+REASON = "Required to request changes, reject or comment. Kept in the ledger."
+REASON_AT_HIGH_TIER = (
+    "Required for every verdict; to approve at high tier, at least "
+    f"{decisions.HIGH_TIER_REASON_LENGTH} characters. Kept in the ledger."
+)
+CONSEQUENCES = {
+    Review.Decision.REQUEST_CHANGES: "send it back; nothing is written unless a new revision is "
+    "approved.",
+    Review.Decision.REJECT: "end it for everybody; nothing is written.",
+    Review.Decision.COMMENT: "add your comment; it keeps waiting for a decision.",
+}
+UNKNOWN = (
+    "The write was sent and no answer came: it may have happened. Check the target before anything "
+    "else; a plain retry could write twice."
+)
+DUPLICATE = "This agent proposed the same change before, under another key."
+CONFLICTS = "As it stands this would be refused; approving it is not possible."
+AGAIN = "The proposal, the target or the rules moved. Approvals of the earlier result do not count."
+KEPT = "Content and target are equal to what was checked before, so earlier approvals still count."
+COMMITS_ALONE = (
+    "propose the undo; as it restores a known state, a worker commits it within seconds unless a "
+    "rule denies it."
+)
+NEEDS_ANOTHER = "propose the undo; it is written only after another person approved it."

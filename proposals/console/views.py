@@ -1,0 +1,308 @@
+"""The people's door. Sessions only; one service call per view; what is refused is shown."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
+
+from proposals import rights, services, text
+from proposals.console import lists, presenters, writes
+from proposals.console.forms import DecisionForm, ReasonForm, UndoForm, WriteFilters
+from proposals.console.lists import Place
+from proposals.console.pages import Page, ReviewPage, UndoView
+from proposals.exceptions import (
+    ActionError,
+    AlreadyDecided,
+    IllegalTransition,
+    InvalidRequest,
+    NotFound,
+    NothingToUndo,
+    ProposalError,
+    StaleDigest,
+)
+from proposals.lifecycle import Status
+from proposals.models import Proposal, Review
+
+NO_RIGHT = "Your account is not in a group that may open the console."
+REASONS_KEPT = 5
+View = Callable[..., HttpResponse]
+
+
+def people_only(view: View) -> View:
+    """For people with the right to view: signed in by session, never by a token."""
+
+    @never_cache
+    @wraps(view)
+    def guarded(request: HttpRequest, **named: Any) -> HttpResponse:
+        if not request.user.is_authenticated:
+            return to_sign_in(request, named.get("proposal_id"))
+        if not rights.may_view(request.user):
+            raise PermissionDenied(NO_RIGHT)
+        return view(request, **named)
+
+    return guarded
+
+
+def to_sign_in(request: HttpRequest, proposal_id: UUID | None) -> HttpResponse:
+    """Sign in, then come back to the page; a form that was sent leads back to its proposal."""
+    back = request.get_full_path()
+    if request.method != "GET":
+        back = reverse("proposal", args=[proposal_id]) if proposal_id else reverse("queue")
+    answer = redirect_to_login(back)
+    return HttpResponseClientRedirect(answer.url) if request.htmx else answer
+
+
+def onwards(request: HttpRequest, url: str) -> HttpResponse:
+    """Go to another page, whichever way the form was sent."""
+    return HttpResponseClientRedirect(url) if request.htmx else HttpResponseRedirect(url)
+
+
+def wants_part(request: HttpRequest) -> bool:
+    return bool(request.htmx) and not request.htmx.history_restore_request
+
+
+def find(proposal_id: UUID) -> Proposal:
+    related = (
+        "agent__owner",
+        "run",
+        "proposer",
+        "current_check__revision",
+    )
+    return get_object_or_404(Proposal.objects.select_related(*related), pk=proposal_id)
+
+
+@require_GET
+@people_only
+def queue(request: HttpRequest) -> HttpResponse:
+    """What is waiting on me, and what first?"""
+    place = Place.of(request.GET, request.user)
+    found = place.page()
+    context = {
+        "place": "queue",
+        "tab": place.tab,
+        "rows": presenters.rows(found[: lists.LONGEST], f"?{place.query}", request.user),
+        "is_capped": len(found) > lists.LONGEST,
+        "chosen": place.form.words(),
+        "elsewhere": "",
+    }
+    if not found and not context["chosen"]:
+        context["elsewhere"] = f"{lists.count('open', request.user)} open in all."
+    if wants_part(request):
+        return render(request, "console/parts/results.html", context)
+    tabs = [
+        {
+            "name": tab.name,
+            "title": tab.title,
+            "url": tab.url,
+            "count": lists.count(tab.name, request.user),
+        }
+        for tab in lists.TABS.values()
+    ]
+    return render(request, "console/queue.html", {**context, "tabs": tabs, "filters": place.form})
+
+
+@require_GET
+@people_only
+def proposal(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+    """Should this write happen?"""
+    found = find(proposal_id)
+    page = ReviewPage(found, request.user, Place.of(request.GET, request.user))
+    form = DecisionForm(initial={"reason": kept_reason(request, proposal_id)})
+    return render(request, "console/review.html", {"page": page, "proposal": found, "form": form})
+
+
+@require_POST
+@people_only
+def decide(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+    """Record a verdict on exactly what was on the screen, and go on to the next item."""
+    place = Place.of(request.POST.get("list", ""), request.user)
+    next_url = place.onwards(proposal_id)
+    form = DecisionForm(request.POST)
+    refusal = ""
+    if form.is_valid():
+        try:
+            decided = services.review(
+                proposal_id=proposal_id, reviewer=request.user, **form.cleaned_data
+            )
+        except NotFound as error:
+            raise Http404 from error
+        except (StaleDigest, IllegalTransition, AlreadyDecided) as error:
+            return conflict(request, proposal_id, place, form, str(error))
+        except InvalidRequest as error:
+            form.refuse(error)
+        except ProposalError as error:
+            refusal = str(error)
+        else:
+            forget_reason(request, proposal_id)
+            messages.success(request, outcome(decided, form.cleaned_data["decision"]))
+            return onwards(request, next_url)
+    found = find(proposal_id)
+    page = ReviewPage(found, request.user, place)
+    context = {"page": page, "proposal": found, "form": form, "refusal": refusal}
+    template = "console/parts/decision.html" if wants_part(request) else "console/review.html"
+    return render(request, template, context, status=422)
+
+
+def outcome(proposal: Proposal, decision: str) -> str:
+    """What a verdict did, for the status line of the next page."""
+    sentence = text.plain(services.describe(proposal))
+    what = {
+        Review.Decision.APPROVE: "Approved",
+        Review.Decision.REJECT: "Rejected",
+        Review.Decision.REQUEST_CHANGES: "Changes requested",
+        Review.Decision.COMMENT: "Comment added",
+    }[Review.Decision(decision)]
+    if decision != Review.Decision.APPROVE:
+        return f"{what}: {sentence}"
+    if proposal.status == Status.APPROVED:
+        return f"{what}: {sentence}. That was the final approval; a worker commits it."
+    return f"{what}: {sentence}. It waits for other approvals."
+
+
+def conflict(
+    request: HttpRequest, proposal_id: UUID, place: Place, form: DecisionForm, refusal: str
+) -> HttpResponse:
+    """409: what was seen, what is true now, only the differences; the typed reason is kept."""
+    reason = form.cleaned_data["reason"]
+    keep_reason(request, proposal_id, reason)
+    found = find(proposal_id)
+    seen = (
+        found.checks.filter(digest=form.cleaned_data["digest"])
+        .select_related("revision")
+        .order_by("-round")
+        .first()
+    )
+    now = found.current_check
+    context = {
+        "page": Page(found, request.user, place),
+        "proposal": found,
+        "seen": seen,
+        "changes": presenters.changes_between(seen, now) if seen and now else [],
+        "reason": reason,
+        "refusal": refusal,
+    }
+    if wants_part(request):
+        part = render(request, "console/parts/conflict.html", context, status=409)
+        return reswap(retarget(part, "#content"), "innerHTML show:window:top")
+    return render(request, "console/conflict.html", context, status=409)
+
+
+def keep_reason(request: HttpRequest, proposal_id: UUID, reason: str) -> None:
+    """A reason is never asked for twice."""
+    kept = {**request.session.get("reasons", {}), str(proposal_id): reason}
+    request.session["reasons"] = dict(list(kept.items())[-REASONS_KEPT:])
+
+
+def kept_reason(request: HttpRequest, proposal_id: UUID) -> str:
+    return request.session.get("reasons", {}).get(str(proposal_id), "")
+
+
+def forget_reason(request: HttpRequest, proposal_id: UUID) -> None:
+    if kept_reason(request, proposal_id):
+        keep_reason(request, proposal_id, "")
+
+
+@require_http_methods(["GET", "POST"])
+@people_only
+def undo(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+    """What exactly would undoing do now? And, by POST, propose it."""
+    found = find(proposal_id)
+    form = UndoForm(request.POST or None)
+    refusal = ""
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = services.undo(proposal_id=proposal_id, person=request.user, **form.cleaned_data)
+        except ProposalError as error:
+            refusal = str(error)
+        else:
+            messages.success(request, "The undo was proposed; this is it.")
+            return redirect("proposal", proposal_id=made.pk)
+    context = {
+        "page": Page(found, request.user, Place.of("", request.user)),
+        "proposal": found,
+        "refusal": refusal,
+        "reason": request.POST.get("reason", ""),
+        **undo_now(found),
+    }
+    context["may_undo"] = rights.has(request.user, rights.UNDO)
+    context["why_not"] = "Undoing takes a right that you do not have; reviewers and operators do."
+    status = 200 if not refusal else 409
+    return render(request, "console/undo.html", context, status=status)
+
+
+def undo_now(found: Proposal) -> dict[str, Any]:
+    """The preview, or why there is none."""
+    try:
+        preview = services.preview_undo(proposal_id=found.pk)
+    except NothingToUndo as error:
+        return {"nothing": str(error), "undo": None}
+    return {"undo": UndoView(preview), "live_undo": writes.live_undo(found)}
+
+
+@require_GET
+@people_only
+def recent(request: HttpRequest) -> HttpResponse:
+    """What went live, including without a person, and can it be undone?"""
+    form = WriteFilters(request.GET)
+    form.is_valid()
+    found = writes.page(form, request.GET.get("before", ""))
+    context = {
+        "place": "recent",
+        "rows": found.rows,
+        "older_url": found.older_url,
+        "newest_url": found.newest_url,
+        "chosen": form.words(),
+        "filters": form,
+    }
+    part = wants_part(request)
+    template = "console/parts/writes.html" if part else "console/recent.html"
+    return render(request, template, context)
+
+
+@require_POST
+@people_only
+def retry(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+    """Try a failed proposal again, from a fresh check."""
+    return again(request, proposal_id, services.retry, "It is being checked again.")
+
+
+@require_POST
+@people_only
+def reconcile(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+    """Settle an unknown outcome by asking the target."""
+    return again(request, proposal_id, services.reconcile, "The target was asked.")
+
+
+def again(
+    request: HttpRequest, proposal_id: UUID, verb: Callable[..., Proposal], done: str
+) -> HttpResponse:
+    """One of the operator's verbs: a reason in, a status line out."""
+    find(proposal_id)
+    form = ReasonForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "Nothing was done: a reason has at most 500 characters.")
+        return redirect("proposal", proposal_id=proposal_id)
+    try:
+        verb(proposal_id=proposal_id, person=request.user, **form.cleaned_data)
+    except (ProposalError, ActionError) as error:
+        messages.error(request, f"Nothing was done: {text.plain(str(error))}")
+    else:
+        messages.success(request, done)
+    return redirect("proposal", proposal_id=proposal_id)
+
+
+@require_GET
+@people_only
+def help_page(request: HttpRequest) -> HttpResponse:
+    """What the words mean."""
+    return render(request, "console/help.html", {"place": "help", "statuses": presenters.STATUSES})
