@@ -30,7 +30,7 @@ GROUPS = {
         "change_agenttoken",
     ],
     "policy-administrators": [*VIEW, "add_rule", "change_rule", *EDIT_AGENTS],
-    "auditors": [*VIEW, "view_ledgerentry", "view_agenttoken"],
+    "auditors": [*VIEW, "view_idempotencykey", "view_ledgerentry", "view_agenttoken"],
 }
 RULES = [
     Rule(

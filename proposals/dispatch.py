@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from ledger import clock
 from proposals import bell, checks, execution, gate, services
@@ -69,12 +70,22 @@ class Sweep:
             if rung_at is None and now - since < patience and bell.send(task, row_id):
                 self.rung[row_id] = now
             elif rung_at is None or now - rung_at >= patience:
-                work(row_id)
-                self.rung.pop(row_id, None)
+                self.rung[row_id] = now
+                attempt(work, row_id)
             else:
                 continue
             touched += 1
         return touched
+
+
+def attempt(work: Callable[[UUID], object], row_id: UUID) -> None:
+    """Work on one row; whatever it does, the other rows get their turn, and it gets another."""
+    try:
+        work(row_id)
+    except DatabaseError:
+        raise  # not the row's fault, and the same for all of them
+    except Exception:
+        logger.exception("The clock could not work on %s", row_id)
 
 
 def expire(now: datetime) -> int:

@@ -62,7 +62,7 @@ def judge(
     )
     if is_clean_undo(proposal, revision, findings, verdict):
         return replace(verdict, effect=Effect.ALLOW, approvals=0, groups=())
-    for code, detail in floors(proposal, findings):
+    for code, detail in floors(proposal, revision, findings):
         verdict = needs_people(verdict, code, detail)
     return verdict
 
@@ -109,8 +109,10 @@ def is_clean_undo(
     )
 
 
-def floors(proposal: Proposal, findings: Findings) -> Iterable[tuple[str, str]]:
+def floors(proposal: Proposal, revision: Revision, findings: Findings) -> Iterable[tuple[str, str]]:
     """Why people must look, whatever the rules say."""
+    if proposal.compensates_id and revision.number > 1:
+        yield "undo-amended", "This undo goes ahead over a later change, or was amended."
     if findings.error:
         yield "preview-failed", f"The change could not be previewed: {findings.error}"
     if findings.conflicts:

@@ -1,6 +1,7 @@
 """What every test may rely on."""
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
 
@@ -16,6 +17,9 @@ def _tear_down_with_guards_lifted(self: TransactionTestCase) -> None:
 
 
 TransactionTestCase._fixture_teardown = _tear_down_with_guards_lifted
+
+# A slow hash protects people's passwords; here it would only protect those of Rita and Saul.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 pytest_plugins = ["tests.shop_fixture", "tests.toys"]
 

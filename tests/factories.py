@@ -4,14 +4,17 @@ Rita reviews, Saul and Sara are senior, Olga operates, and Otto owns the agents.
 `make_proposal` proposes unless told are those of `tests.toys`: use the `toybox` fixture.
 """
 
+import functools
 import itertools
 import json
 from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
 from django.test import Client
+from django.test.client import ClientHandler
 
 from ledger import clock
 from proposals import defaults, dispatch, execution, idempotency, services, tokens
@@ -28,9 +31,16 @@ def make_person(username: str = "rita", *, groups: Iterable[str] = ("reviewers",
     found = people.objects.filter(username=username).first()
     if found is None:
         fields = {"email": f"{username}@example.com", "first_name": username.title(), **fields}
-        found = people.objects.create_user(username=username, password=PASSWORD, **fields)
+        found = people(username=username, password=hashed_password(), **fields)
+        found.save()
         found.groups.set([Group.objects.get(name=name) for name in groups])
     return found
+
+
+@functools.cache
+def hashed_password() -> str:
+    """Hashed once, because a good hash takes its time."""
+    return make_password(PASSWORD)
 
 
 def make_agent(
@@ -51,6 +61,11 @@ def token_for(agent: Agent) -> str:
 
 def new_key() -> str:
     return f"key-{next(numbers)}"
+
+
+def suspend(agent: Agent) -> None:
+    agent.is_suspended = True
+    agent.save()
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -122,11 +137,18 @@ def fresh(proposal: Proposal) -> Proposal:
     return Proposal.objects.get(pk=proposal.pk)
 
 
+@functools.cache
+def site() -> ClientHandler:
+    """The whole site, middleware loaded once, checking for CSRF as in production."""
+    return ClientHandler(enforce_csrf_checks=True)
+
+
 class AgentClient:
     """An agent's HTTP client: JSON, a bearer token, and no cookie jar that anybody reads."""
 
     def __init__(self, token: str = "", **headers: str) -> None:
-        self.http = Client(enforce_csrf_checks=True, raise_request_exception=False)
+        self.http = Client(raise_request_exception=False)
+        self.http.handler = site()
         self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self.headers |= headers
 

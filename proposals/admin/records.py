@@ -65,7 +65,7 @@ class EffectFilter(admin.SimpleListFilter):
 class RecordAdmin(ExactAdmin):
     """Every field of the page is shown by a method or is the system's own, and none is a form's."""
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         return [
             name for _, section in self.get_fieldsets(request, obj) for name in section["fields"]
         ]
@@ -109,9 +109,9 @@ class ProposalAdmin(HistoryAdmin, RecordAdmin):
     history_list_display = ("status",)
     fieldsets = (
         section(
-            "id console status reason_shown tier action resource_shown agent_link proposer run_link "
-            "revision_number round generation rechecks created updated due expires committed "
-            "result_shown error_shown intent"
+            "id console status reason_shown tier action resource_shown agent_link proposer "
+            "run_link revision_number round generation rechecks created updated due expires "
+            "committed result_shown error_shown intent"
         ),
         section(
             "revisions_of checks_of current_check_link reviews_of executions_of keys_of "

@@ -1,5 +1,7 @@
 """What every page shows around its content."""
 
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -7,8 +9,17 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
+from ledger import clock
 from proposals import rights
 from proposals.console import lists
+
+
+class PageClock:
+    """One moment for a whole page: the database is asked for the time once, if at all."""
+
+    @cached_property
+    def now(self) -> datetime:
+        return clock.now()
 
 
 def site(request: HttpRequest) -> dict[str, Any]:
@@ -16,6 +27,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     may_view = SimpleLazyObject(lambda: bool(user and rights.may_view(user)))
     return {
+        "page_clock": PageClock(),
         "environment_name": settings.ENVIRONMENT_NAME,
         "is_production": "prod" in settings.ENVIRONMENT_NAME.lower(),
         "may_view": may_view,

@@ -3,12 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
 
-from ledger import clock
 from ledger.models import LedgerEntry
 from proposals import checks
 from proposals.console import diff
@@ -17,7 +16,6 @@ from proposals.models import Check, Proposal, Review, Revision
 from proposals.policy import Effect
 from proposals.registry import Delivery, registry
 
-SOON = timedelta(hours=4)
 NOT_COMPUTED = "not computed"
 DELIVERY = {
     Delivery.TRANSACTIONAL: "Written once: the effect and its receipt commit together.",
@@ -88,10 +86,6 @@ class Row:
         """The agent, or the person who proposed it."""
         person = self.proposal.proposer
         return name_of(person) if person else self.proposal.agent.name
-
-    @property
-    def is_due_soon(self) -> bool:
-        return self.proposal.is_open and self.proposal.expires_at - clock.now() < SOON
 
 
 def name_of(person: Any) -> str:

@@ -260,8 +260,11 @@ def revise(
         "rechecks": 0,
         "current_check": None,
     }
-    if proposal.agent_id:
-        changes["intent"] = intent_of(proposal.agent, proposal.action, params)
+    if proposal.agent_id and proposal.compensates_id is None:
+        intent = intent_of(proposal.agent, proposal.action, params)
+        if intent != proposal.intent:  # or an amendment could turn into what was asked already
+            earlier = same_intent(proposal.agent, intent, now)
+            changes |= {"intent": intent, "duplicate_of": earlier}
     transition(
         proposal,
         Status.SUBMITTED,

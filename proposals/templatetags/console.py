@@ -6,14 +6,15 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django import template
+from django.template import Context
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from ledger import clock
 from ledger.canonical import canonical
 from proposals import text
 from proposals.console.diff import Missing
+from proposals.console.lists import SOON
 from proposals.templatetags.agent_text import agent_text
 
 register = template.Library()
@@ -124,30 +125,40 @@ def short_digest(digest: str) -> str:
     return f"{plain[:8]}…{plain[-4:]}"
 
 
-@register.simple_tag
-def moment(at: datetime | None, form: str = "near") -> SafeString | str:
+@register.simple_tag(takes_context=True)
+def moment(context: Context, at: datetime | None, form: str = "near") -> SafeString | str:
     """A time element: how far away it is, the moment itself, or both."""
     if at is None:
         return ""
+    away = distance(at - context["page_clock"].now)
     at = timezone.localtime(at)
     exact = f"{at:%d %b %Y, %H:%M} {at.tzname()}"
     shown = {
-        "near": distance(at - clock.now()),
+        "near": away,
         "exact": exact,
-        "both": f"{distance(at - clock.now())} ({exact})",
+        "both": f"{away} ({exact})",
     }[form]
     return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact, shown)
 
 
-@register.simple_tag
-def age(at: datetime) -> SafeString:
+@register.simple_tag(takes_context=True)
+def due(context: Context, at: datetime) -> SafeString:
+    """When something expires, with a word if that is soon."""
+    shown = moment(context, at)
+    if at - context["page_clock"].now > SOON:
+        return format_html("{}", shown)
+    return format_html('{} <span class="tag tag-warning">soon</span>', shown)
+
+
+@register.simple_tag(takes_context=True)
+def age(context: Context, at: datetime) -> SafeString:
     """How old something is, without "ago"."""
     stamp = timezone.localtime(at)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         stamp.isoformat(),
         f"{stamp:%d %b %Y, %H:%M} {stamp.tzname()}",
-        span(clock.now() - at),
+        span(context["page_clock"].now - at),
     )
 
 

@@ -1,0 +1,117 @@
+"""The clock: it rings, and where nobody answers, it does the work."""
+
+from datetime import timedelta
+from unittest import mock
+
+import pytest
+
+from ledger import clock
+from proposals import bell, dispatch, services
+from proposals.models import Execution, Proposal, Rule
+from tests import factories
+from tests.factories import fresh, make_checked, make_proposal, painting
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
+
+
+@pytest.fixture(autouse=True)
+def _default_rules():
+    factories.make_person()
+
+
+def wait(proposal, seconds: float) -> None:
+    """Let a proposal have been due for so long."""
+    since = clock.now() - timedelta(seconds=seconds)
+    Proposal.objects.filter(pk=proposal.pk).update(due_at=since)
+
+
+@pytest.fixture
+def rung():
+    with mock.patch("celery.current_app.send_task") as send:
+        yield send
+
+
+def test_what_nobody_took_is_rung_for_once(rung):
+    wait(make_proposal(), 2)
+    sweep = dispatch.Sweep()
+    sweep.run()
+    sweep.run()
+    assert rung.call_count == 1
+
+
+def test_what_is_fresh_is_left_to_its_first_bell(rung):
+    make_proposal()
+    dispatch.Sweep().run()
+    assert not rung.called
+
+
+def test_an_unanswered_bell_makes_the_clock_do_the_work(rung):
+    proposal = make_proposal()
+    wait(proposal, 2)
+    sweep = dispatch.Sweep()
+    sweep.run()
+    sweep.rung[proposal.pk] -= timedelta(seconds=6)
+    sweep.run()
+    assert fresh(proposal).status == "committed"
+
+
+def test_with_a_dead_broker_the_clock_does_the_work_at_once():
+    proposal = make_proposal()
+    wait(proposal, 2)
+    with mock.patch("celery.current_app.send_task", side_effect=OSError("no broker")):
+        dispatch.Sweep().run()
+    assert fresh(proposal).status == "committed"
+
+
+def test_a_dead_broker_is_no_error_for_whoever_rings():
+    with mock.patch("celery.current_app.send_task", side_effect=OSError("no broker")):
+        assert bell.send("proposals.check", make_proposal().pk) is False
+
+
+def test_an_abandoned_claim_is_found(rung, toybox):
+    from proposals import execution
+
+    proposal = make_checked(params=painting(tier="medium"))
+    factories.approve(proposal)
+    execution.take(Execution.objects.get().pk)
+    past = clock.now() - timedelta(seconds=60)
+    Execution.objects.update(lease_until=past, run_after=past)
+    dispatch.Sweep().run()
+    assert fresh(proposal).status == "committed"
+
+
+def test_one_poisoned_row_does_not_stop_the_others(rung):
+    poisoned, sound = make_proposal(), make_proposal(params=painting("green"))
+    wait(poisoned, 20)
+    wait(sound, 10)
+    work = dispatch.check_and_commit
+
+    def fragile(proposal_id):
+        if proposal_id == poisoned.pk:
+            raise RuntimeError("poison")
+        return work(proposal_id)
+
+    with mock.patch("proposals.dispatch.check_and_commit", fragile):
+        dispatch.Sweep().run()
+    assert fresh(sound).status == "committed"
+
+
+def test_overdue_proposals_expire(rung):
+    proposal = make_checked(params=painting(tier="medium"))
+    Proposal.objects.filter(pk=proposal.pk).update(expires_at=clock.now())
+    dispatch.Sweep().run()
+    assert fresh(proposal).status == "expired"
+
+
+def test_changed_rules_have_what_waits_checked_again(rung):
+    proposal = make_checked(params=painting(tier="medium"))
+    services.save_rule(
+        rule=Rule(name="Never bears", effect="deny", condition='params.toy == "bear"'),
+        person=None,
+        is_new=True,
+    )
+    sweep = dispatch.Sweep()
+    sweep.run()
+    wait(proposal, 10)
+    sweep.run()
+    assert fresh(proposal).status == "denied"
