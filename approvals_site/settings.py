@@ -91,6 +91,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "csp",
     "ledger",
+    "budgets",
     "proposals",
     *env.list("COUNTERSIGN_APPS", default=[]),
 ]
@@ -297,3 +298,5 @@ EXECUTION_MAX_ATTEMPTS = 10
 RECHECKS_BEFORE_PEOPLE = 3
 BELL_ANSWER_SECONDS = 5
 DUPLICATE_WINDOW_HOURS = 24
+MAX_OPEN_PROPOSALS_PER_AGENT = env.int("MAX_OPEN_PROPOSALS_PER_AGENT", default=1000)
+HELD_RETRY_SECONDS = 5

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import gate, seats
+from proposals import crashpoints, gate, seats
 from proposals.exceptions import ActionError
 from proposals.gate import Findings
 from proposals.lifecycle import Status, transition
@@ -43,8 +43,11 @@ def run(proposal_id: UUID | str) -> UUID | None:
     revision = proposal.revision()
     in_force = gate.rules()
     findings = examine(proposal.action, revision.params)
+    crashpoints.reach("check.previewed")
     verdict = gate.judge(proposal, revision, findings, in_force)
-    return land(proposal, revision, findings, verdict, in_force)
+    execution_id = land(proposal, revision, findings, verdict, in_force)
+    crashpoints.reach("check.landed")
+    return execution_id
 
 
 def examine(action_name: str, params: dict[str, Any]) -> Findings:

@@ -22,7 +22,7 @@ from django.db import transaction
 
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import bell, gate, policy, seats
+from proposals import bell, crashpoints, gate, policy, seats
 from proposals.exceptions import ActionError, StaleTarget, TargetRefused, VoidedKey
 from proposals.lifecycle import Status, transition
 from proposals.models import Execution, Proposal
@@ -51,6 +51,7 @@ def run(execution_id: UUID | str) -> None:
     claim = take(execution_id)
     if claim is None:
         return
+    crashpoints.reach("claim.done")
     if claim.refusal:
         if claim.had_intent:
             close_unapplied(claim, give_back, claim.refusal)
@@ -59,6 +60,7 @@ def run(execution_id: UUID | str) -> None:
         return
     if not intend(claim):
         return
+    crashpoints.reach("intent.done")
     try:
         outcome = apply(claim)
     except StaleTarget as error:
@@ -72,7 +74,9 @@ def run(execution_id: UUID | str) -> None:
         logger.exception("Applying %s did not end clearly", claim.execution)
         try_later(claim, error)
     else:
+        crashpoints.reach("apply.done")
         settle(claim, outcome)
+    crashpoints.reach("settle.done")
 
 
 # Claim
@@ -104,6 +108,7 @@ def take(execution_id: UUID | str) -> Claim | None:
     execution.save(update_fields=["fence", "status", "lease_until", "claimed_by"])
     refusal = objection(proposal, execution, now)
     record(proposal, execution, "execution.claimed", now, refusal=refusal)
+    crashpoints.reach("claim.taken")
     return Claim(
         execution=execution,
         proposal=proposal,
@@ -205,6 +210,7 @@ def settle(claim: Claim, outcome: Outcome) -> None:
     )
     if proposal.compensates_id:
         mark_undone(proposal, now)
+    crashpoints.reach("settle.written")
 
 
 def mark_undone(undo: Proposal, now: datetime) -> None:
@@ -237,6 +243,7 @@ def close_unapplied(claim: Claim, close: Any, reason: str, **facts: Any) -> None
         logger.exception("The key of %s could not be voided", claim.execution)
         try_later(claim, error)
         return
+    crashpoints.reach("void.done")
     if outcome is not None:
         settle(claim, outcome)
     else:

@@ -189,7 +189,8 @@
   document.addEventListener("htmx:afterRequest", (event) => {
     if (event.target.matches?.("[data-once]")) {
       const leaves = event.detail.xhr?.getResponseHeader("HX-Redirect");
-      if (leaves) { try { sessionStorage.removeItem(draftOf(event.target)); } catch { /* private window */ } }
+      const isSignIn = leaves && new URL(leaves, location).pathname.endsWith("/sign-in/");
+      if (leaves && !isSignIn) { try { sessionStorage.removeItem(draftOf(event.target)); } catch { /* private window */ } }
       setTimeout(() => { if (!leaves) busy(event.target, false); });
     }
   });
@@ -198,9 +199,8 @@
   document.addEventListener("htmx:responseError", (event) =>
     say(event.target, `The server refused this (${event.detail.xhr.status}). Nothing was recorded.`));
   document.addEventListener("htmx:afterSwap", (event) => {
-    prepare(event.detail.target);
-    const first = event.detail.target.querySelector("[data-focus-after-swap]");
-    first?.focus();
+    prepare(event.detail.target); // none when the browser goes back
+    event.detail.target?.querySelector("[data-focus-after-swap]")?.focus();
   });
 
   document.addEventListener("DOMContentLoaded", () => {

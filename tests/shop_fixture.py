@@ -1,17 +1,21 @@
-"""The demonstration shop as a target of its own: a fresh file, or a fresh PostgreSQL database."""
+"""The demonstration shop as a target of its own: a fresh file, or a fresh PostgreSQL database.
+
+It is filled once per run and copied for each test, so that a test may do with it what it likes.
+"""
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from django.conf import settings
 from django.db import connections
-from django.db.utils import ConnectionHandler  # noqa: F401  (what `connections` is)
+from psycopg import sql
 
 from proposals.demonstration import shop as demonstration
 
@@ -33,54 +37,69 @@ class Shop:
             return cursor.fetchall()
 
 
-def point_at(url: str) -> dict[str, Any]:
-    """Let the alias mean this database from now on; returns what it meant before."""
+@contextmanager
+def meaning(url: str) -> Iterator[None]:
+    """Let the alias mean this database, in this thread and in threads that start meanwhile."""
     from approvals_site.settings import database
 
     former = connections.settings["shop"]
-    fresh = connections.configure_settings({"default": {}, "shop": database(url)})["shop"]
-    connections["shop"].close()
-    connections.settings["shop"] = fresh
-    if hasattr(connections._connections, "shop"):
-        delattr(connections._connections, "shop")
-    return former
-
-
-@pytest.fixture
-def shop(tmp_path: Path, django_db_blocker: Any) -> Iterator[Shop]:
-    """A shop with its rows, reachable from threads and, by its address, from other processes."""
-    server = os.environ.get("TEST_DATABASE_URL", "")
-    name = f"countersign_shop_{uuid.uuid4().hex[:12]}"
-    if server:
-        base, _, _ = server.rpartition("/")
-        admin = base.replace("postgres://", "postgresql://") + "/postgres"
-        with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute(f'CREATE DATABASE "{name}"')
-        url = f"{base}/{name}"
-    else:
-        url = f"sqlite:///{tmp_path / 'shop.sqlite3'}"
-    former = point_at(url)
-    with django_db_blocker.unblock():
-        demonstration.ensure()
-        yield Shop("shop", url)
+    former_connection = connections["shop"]
+    connections.settings["shop"] = connections.configure_settings(
+        {"default": {}, "shop": database(url)}
+    )["shop"]
+    del connections["shop"]
+    try:
+        yield
+    finally:
         connections["shop"].close()
-    point_back(former)
-    if server:
-        with psycopg.connect(admin, autocommit=True) as connection:
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        connections.settings["shop"] = former
+        connections["shop"] = former_connection
 
 
-def point_back(former: dict[str, Any]) -> None:
-    connections["shop"].close()
-    connections.settings["shop"] = former
-    delattr(connections._connections, "shop")
+def server() -> str:
+    return os.environ.get("TEST_DATABASE_URL", "").rpartition("/")[0]
 
 
-@pytest.fixture(autouse=True)
-def _targets_are_open_to_tests(settings_of_targets: None) -> None:
-    """Tests may reach targets without naming them: they are not the product's databases."""
+def administer(statement: str, *names: str) -> None:
+    url = server().replace("postgres://", "postgresql://") + "/postgres"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
+
+
+def fresh_name() -> str:
+    return f"countersign_shop_{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def filled_shop(tmp_path_factory: Any, django_db_blocker: Any) -> Iterator[str]:
+    """The name of a filled database, or the path of a filled file, that is only ever copied."""
+    name = fresh_name()
+    if server():
+        administer("CREATE DATABASE {}", name)
+        source, url = name, f"{server()}/{name}"
+    else:
+        source = str(tmp_path_factory.mktemp("shop") / "filled.sqlite3")
+        url = f"sqlite:///{source}"
+    with django_db_blocker.unblock(), meaning(url):
+        demonstration.ensure()
+    yield source
+    if server():
+        administer("DROP DATABASE {} WITH (FORCE)", name)
 
 
 @pytest.fixture
-def settings_of_targets() -> None:
-    assert "shop" in settings.DATABASES
+def shop(filled_shop: str, tmp_path: Path, django_db_blocker: Any) -> Iterator[Shop]:
+    """A shop with its rows, reachable from threads and, by its address, from other processes."""
+    name = fresh_name()
+    if server():
+        administer("CREATE DATABASE {} TEMPLATE {}", name, filled_shop)
+        url = f"{server()}/{name}"
+    else:
+        shutil.copyfile(filled_shop, tmp_path / "shop.sqlite3")
+        url = f"sqlite:///{tmp_path / 'shop.sqlite3'}"
+    try:
+        with django_db_blocker.unblock(), meaning(url):
+            yield Shop("shop", url)
+    finally:
+        if server():
+            administer("DROP DATABASE {} WITH (FORCE)", name)

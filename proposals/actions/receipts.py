@@ -16,8 +16,8 @@ from proposals.registry import Call, Outcome
 TABLE = "countersign_receipts"
 DDL = f"""
 CREATE TABLE IF NOT EXISTS {TABLE} (
-    key varchar(64) PRIMARY KEY,
-    state varchar(8) NOT NULL CHECK (state IN ('applied', 'void')),
+    key text PRIMARY KEY,
+    state text NOT NULL CHECK (state IN ('applied', 'void')),
     outcome text,
     recorded_at timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP
 )

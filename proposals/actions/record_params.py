@@ -4,7 +4,8 @@ One model per table, told apart by `table`, so that the JSON Schema an agent rea
 tables and columns there are.
 """
 
-from datetime import UTC, datetime
+import re
+from datetime import date
 from decimal import Decimal
 from functools import lru_cache
 from typing import Annotated, Any, Literal, Union
@@ -16,12 +17,16 @@ from pydantic import (
     ConfigDict,
     Field,
     TypeAdapter,
+    ValidationError,
     WithJsonSchema,
     create_model,
     model_validator,
 )
+from pydantic.json_schema import GenerateJsonSchema
 
-from proposals.actions.tables import Column, Kind, Table, tables
+from proposals.actions import tables as allow_list
+from proposals.actions.rows import AT_COMMIT
+from proposals.actions.tables import PLAIN_DECIMAL, SAFE_INTEGER, Column, Kind, Table, tables
 
 MOST_ROWS = 100
 
@@ -30,31 +35,9 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class Keyed(Strict):
-    """One row by `key`, or several by `keys`."""
-
-    key: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    keys: (
-        Annotated[
-            list[Annotated[str, Field(min_length=1, max_length=64)]],
-            Field(min_length=1, max_length=MOST_ROWS),
-        ]
-        | None
-    ) = None
-
-    @model_validator(mode="after")
-    def one_way_to_name_rows(self) -> "Keyed":
-        if (self.key is None) == (self.keys is None):
-            raise ValueError("send either key or keys")
-        if self.keys is not None and len(set(self.keys)) != len(self.keys):
-            raise ValueError("keys must be distinct")
-        table = tables()[self.table]  # type: ignore[attr-defined]
-        for key in rows_of(self.model_dump()):
-            table.key_value(key)
-        return self
-
-
 class AtLeastOne(Strict):
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
     @model_validator(mode="after")
     def something(self) -> "AtLeastOne":
         if not self.model_fields_set:
@@ -62,9 +45,22 @@ class AtLeastOne(Strict):
         return self
 
 
+class WithoutDefaults(GenerateJsonSchema):
+    """A default of null would invite agents to send it; a field that is left out is just absent."""
+
+    def default_schema(self, schema: Any) -> Any:
+        return self.generate_inner(schema["schema"])
+
+
+def reload() -> None:
+    """Forget what was read from the table files, and everything made from it."""
+    for cached in (allow_list.tables, create_adapter, update_adapter, archive_adapter):
+        cached.cache_clear()
+
+
 def rows_of(params: dict[str, Any]) -> list[str]:
     """The keys that a call names, one or several."""
-    return [params["key"]] if params.get("key") is not None else list(params["keys"])
+    return [params["key"]] if "key" in params else list(params["keys"])
 
 
 def value_type(column: Column) -> Any:
@@ -73,60 +69,74 @@ def value_type(column: Column) -> Any:
         kind: Any = Literal[column.choices]
     elif column.kind is Kind.DECIMAL:
         kind = decimal_type(column)
-    elif column.kind is Kind.TIMESTAMP:
-        kind = Annotated[str, AfterValidator(moment)]
     else:
-        plain = {Kind.INTEGER: int, Kind.BOOLEAN: bool, Kind.TEXT: str}[column.kind]
-        bounds = {
-            Kind.TEXT: {"max_length": column.max_length},
-            Kind.INTEGER: {"ge": -(2**31), "le": 2**31 - 1},
-        }.get(column.kind, {})
-        kind = Annotated[plain, Field(**bounds)]
+        kind = PLAIN_TYPES[column.kind]
+        if column.kind is Kind.TEXT:
+            kind = Annotated[kind, Field(max_length=column.max_length)]
     return kind | None if column.nullable else kind
+
+
+def without_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("text without NUL")
+    return value
+
+
+def day(value: str) -> str:
+    if len(value) != 10:
+        raise ValueError("a date as YYYY-MM-DD")
+    return date.fromisoformat(value).isoformat()
+
+
+PLAIN_TYPES: dict[Kind, Any] = {
+    Kind.TEXT: Annotated[str, AfterValidator(without_nul)],
+    Kind.INTEGER: Annotated[int, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)],
+    Kind.BOOLEAN: bool,
+    Kind.TIMESTAMP: Annotated[
+        str,
+        AfterValidator(allow_list.moment),
+        WithJsonSchema({"type": "string", "format": "date-time"}),
+    ],
+    Kind.DATE: Annotated[
+        str, AfterValidator(day), WithJsonSchema({"type": "string", "format": "date"})
+    ],
+}
 
 
 def decimal_type(column: Column) -> Any:
     """Decimals travel as strings; a JSON number that is exact is taken as well."""
+    fraction = rf"(\.[0-9]{{1,{column.digits}}})?" if column.digits else ""
 
     def exact(value: Any) -> str:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError("a decimal number, as a string")
-        if len(str(value)) > 20:
-            raise ValueError("a decimal number of at most 20 characters")
+        if len(str(value)) > 30 or not PLAIN_DECIMAL.fullmatch(str(value)):
+            raise ValueError("a decimal number in plain notation, such as 12.50")
         text = column.decimal(value)
         if abs(Decimal(text)) >= Decimal(10) ** 12:
             raise ValueError("less than a million million")
         return text
 
-    pattern = rf"^-?[0-9]{{1,12}}(\.[0-9]{{1,{column.digits}}})?$"
-    return Annotated[
-        str, BeforeValidator(exact), WithJsonSchema({"type": "string", "pattern": pattern})
-    ]
-
-
-def moment(value: str) -> str:
-    try:
-        parsed = datetime.fromisoformat(value)
-    except ValueError:
-        raise ValueError("a moment as RFC 3339 has it") from None
-    if parsed.tzinfo is None:
-        raise ValueError("a moment with its offset from UTC")
-    return parsed.astimezone(UTC).isoformat(timespec="microseconds")
+    schema = {"type": "string", "pattern": rf"^-?[0-9]{{1,12}}{fraction}$"}
+    return Annotated[str, BeforeValidator(exact), WithJsonSchema(schema)]
 
 
 def values_model(table: Table, suffix: str, *, creating: bool) -> type[BaseModel]:
     """The columns that may be set, each with its type; required ones only when creating."""
     fields: dict[str, Any] = {}
     for name, column in table.writable.items():
-        if name == table.archive_column:
-            continue  # `records.archive` sets it, and nothing else
-        about = Field(description=column.label or None)
-        if creating and column.required:
-            fields[name] = (Annotated[value_type(column), about], ...)
-        else:
-            fields[name] = (Annotated[value_type(column), about], None)
-    base = Strict if creating else AtLeastOne
-    return create_model(f"{suffix}_{table.database}_{table.name}", __base__=base, **fields)
+        default = ... if creating and column.required else None
+        # The field's own name is prefixed: a column may be called `json` or `copy`.
+        fields[f"column_{name}"] = (
+            value_type(column),
+            Field(default, alias=name, description=described(column)),
+        )
+    return create_model(f"{suffix}_{table.database}_{table.name}", __base__=AtLeastOne, **fields)
+
+
+def described(column: Column) -> str:
+    unit = f", in the currency of {column.currency_column}" if column.currency_column else ""
+    return f"{column.label or column.name}{unit}. Tier {column.tier}."
 
 
 def union(models: list[Any]) -> TypeAdapter:
@@ -135,7 +145,8 @@ def union(models: list[Any]) -> TypeAdapter:
         return TypeAdapter(NoTable)
     if len(models) == 1:
         return TypeAdapter(models[0])
-    return TypeAdapter(Annotated[Union[tuple(models)], Field(discriminator="table")])  # noqa: UP007
+    either: Any = Union[tuple(models)]  # noqa: UP007
+    return TypeAdapter(Annotated[either, Field(discriminator="table")])
 
 
 class NoTable(Strict):
@@ -145,7 +156,32 @@ class NoTable(Strict):
 
 
 def named(table: Table) -> dict[str, Any]:
-    return {"table": (Literal[table.full_name], Field(description=table.label))}
+    return {"table": (Literal[table.full_name], Field(description=table.many.capitalize()))}
+
+
+def keyed(table: Table) -> dict[str, Any]:
+    """One row by `key`, or several by `keys`; which of the two is checked by the action."""
+    key = Annotated[str, Field(pattern=table.key_pattern)]
+    keys = Annotated[list[key], Field(min_length=1, max_length=MOST_ROWS), AfterValidator(distinct)]
+    one = f"The {table.key} of one {table.one}, as a string"
+    several = f"The {table.key} of each of up to {MOST_ROWS} {table.many}, instead of key"
+    return {
+        **named(table),
+        "key": (key, Field(None, description=one)),
+        "keys": (keys, Field(None, description=several)),
+    }
+
+
+def distinct(keys: list[str]) -> list[str]:
+    if len(set(keys)) != len(keys):
+        raise ValueError("every key once")
+    return keys
+
+
+class Keyed(Strict):
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": ["key"]}, {"required": ["keys"]}]}
+    )
 
 
 @lru_cache
@@ -159,7 +195,7 @@ def create_adapter() -> TypeAdapter:
                 values=(values_model(table, "Values", creating=True), ...),
             )
             for table in tables().values()
-            if table.creatable and table.writable
+            if table.creatable
         ]
     )
 
@@ -171,11 +207,11 @@ def update_adapter() -> TypeAdapter:
             create_model(
                 f"Update_{table.database}_{table.name}",
                 __base__=Keyed,
-                **named(table),
+                **keyed(table),
                 set=(values_model(table, "Set", creating=False), ...),
             )
             for table in tables().values()
-            if set(table.writable) - {table.archive_column}
+            if table.writable
         ]
     )
 
@@ -184,7 +220,7 @@ def update_adapter() -> TypeAdapter:
 def archive_adapter() -> TypeAdapter:
     return union(
         [
-            create_model(f"Archive_{table.database}_{table.name}", __base__=Keyed, **named(table))
+            create_model(f"Archive_{table.database}_{table.name}", __base__=Keyed, **keyed(table))
             for table in tables().values()
             if table.archive_column
         ]
@@ -195,7 +231,7 @@ class RestoredRow(Strict):
     """One row put back: to `set`, if it still holds `expect`."""
 
     key: Annotated[str, Field(min_length=1, max_length=64)]
-    set: dict[str, Any]
+    set: Annotated[dict[str, Any], Field(min_length=1)]
     expect: dict[str, Any]
 
 
@@ -204,3 +240,32 @@ class Restore(Strict):
 
     table: str
     rows: Annotated[list[RestoredRow], Field(min_length=1, max_length=MOST_ROWS)]
+
+
+def restorable(column: Column, table: Table) -> TypeAdapter:
+    """What may be put back into a column: whatever it may have held, so of its kind alone.
+
+    An old value need not be among the choices, or as short, as what an agent may write now.
+    """
+    if column.kind is Kind.DECIMAL:
+        kind: Any = Annotated[str, Field(pattern=rf"^{PLAIN_DECIMAL.pattern}$")]
+    else:
+        kind = PLAIN_TYPES[column.kind]
+    if column.name == table.archive_column:
+        kind = Literal[AT_COMMIT] | kind
+    return TypeAdapter(kind | None, config=ConfigDict(strict=True))
+
+
+def is_key(table: Table, key: str) -> bool:
+    return re.search(table.key_pattern.replace("$", r"\Z"), key) is not None
+
+
+def may_be_put_back(table: Table, name: str, value: Any) -> bool:
+    """Whether a column may be restored at all, and whether this is a value of its kind."""
+    if name not in table.writable and name != table.archive_column:
+        return False
+    try:
+        restorable(table.columns[name], table).validate_python(value)
+    except ValidationError:
+        return False
+    return True

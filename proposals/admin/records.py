@@ -77,16 +77,12 @@ class RunAdmin(RecordAdmin):
     list_select_related = ("agent",)
     looked_up = {"id": "pk", "agent": "agent__name"}
     bare = ("id", "agent")
-    fieldsets = (section("id agent_link created proposals_of ledger"), said("name_shown"))
+    fieldsets = (section("id agent_link created proposals_of"), said("name_shown"))
 
     agent_link = link("agent", shown="agent.name")
     created = moment("created_at", "created")
     name_shown = line("name")
     proposals_of = several("proposals", lambda run: run.proposals.all(), "run")
-
-    @admin.display(description="ledger")
-    def ledger(self, run: Run) -> SafeString:
-        return ledger_link("run", run.name)
 
 
 @admin.register(Proposal)

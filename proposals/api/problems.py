@@ -100,7 +100,7 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> JsonResponse
     if isinstance(error, RequestDataTooBig):
         return respond("payload-too-large", 413, "The body is too large.")
     if isinstance(error, UnreadablePostError):
-        return respond("invalid-request", 400, "The body ended before it was complete.")
+        return respond("invalid-request", 400, "The body could not be read to its end.")
     if isinstance(error, OperationalError | InterfaceError):
         logger.exception("The database did not answer")
         return respond("unavailable", 503, "Nothing was stored; send the same request again.")

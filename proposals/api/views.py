@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, UnreadablePostError
 from drf_spectacular.utils import extend_schema
 from rest_framework.renderers import TemplateHTMLRenderer
 from rest_framework.request import Request
@@ -27,14 +27,21 @@ from proposals.registry import Action, registry
 
 # No docstring: it would become the description of every endpoint in the OpenAPI document.
 class AgentView(APIView):
-    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """Read a chunked body, which has no length and would be taken for an empty one."""
-        unmeasured = request.META.get("CONTENT_LENGTH") in (None, "")
-        if unmeasured and request.META.get("wsgi.input_terminated"):
-            data = request.META["wsgi.input"].read(settings.MAX_BODY_BYTES + 1)
-            request.META["CONTENT_LENGTH"] = str(len(data))
-            request._stream = io.BytesIO(data)
-        return super().initialize_request(request, *args, **kwargs)
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        measure(request._request)
+
+
+def measure(request: HttpRequest) -> None:
+    """Read a chunked body, which comes without a length and would be taken for an empty one."""
+    if "chunked" not in request.headers.get("Transfer-Encoding", "").lower():
+        return
+    try:
+        data = request.META["wsgi.input"].read(settings.MAX_BODY_BYTES + 1)
+    except Exception as error:  # every server has its own for chunks that are not what they say
+        raise UnreadablePostError("The chunks of the body could not be read.") from error
+    request.META["CONTENT_LENGTH"] = str(len(data))
+    request._stream = io.BytesIO(data)
 
 
 def body(request: Request, shape: type[shapes.AnyShape]) -> shapes.AnyShape:

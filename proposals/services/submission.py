@@ -12,7 +12,7 @@ from django.conf import settings
 from ledger import clock, entries
 from ledger.canonical import canonical, digest
 from ledger.identifiers import uuid7
-from proposals import bell, checks, idempotency, text
+from proposals import bell, checks, crashpoints, idempotency, text
 from proposals.exceptions import (
     ActionNotGranted,
     AgentSuspended,
@@ -235,6 +235,7 @@ def store(
     revision.save()
     Evidence.objects.bulk_create(attached(revision, items))
     bell.ring_check(proposal.pk)
+    crashpoints.reach("submit.stored")
 
 
 def revise(

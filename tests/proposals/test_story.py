@@ -116,7 +116,7 @@ def test_an_agent_proposes_a_person_decides_a_worker_commits_and_a_person_undoes
         "proposal.committed",
         "proposal.undone",
     ]
-    assert [entry.actor_name for entry in told if entry.kind == "proposal.reviewed"] == ["rita"]
+    assert [entry.actor_name for entry in told if entry.kind == "proposal.reviewed"] == ["Rita"]
     report = verify()
     assert report.result is Result.INTACT, report.problems
 

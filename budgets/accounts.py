@@ -1,0 +1,236 @@
+"""Reserve, re-stamp, capture, release: the four moves, each inside the caller's transaction.
+
+Exact at any concurrency: the scopes that a charge falls into are locked in one order (budget, then
+key), the clock is read after the locks are held, and the sum is taken over what counts then. So no
+window of any position ever holds more than its cap. (Protocols page, Budgets; design page.)
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import connection
+from django.db.models import QuerySet, Sum
+from django.db.transaction import TransactionManagementError
+
+from budgets.charges import Charge, Unit
+from budgets.exceptions import BudgetExceeded, Shortage
+from budgets.models import Budget, Reservation, Scope
+from ledger import clock
+
+NOTHING = Decimal(0)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one scope of a budget stands after a reservation."""
+
+    budget: Budget
+    used: Decimal
+
+    @property
+    def remaining(self) -> Decimal:
+        return max(self.budget.limit - self.used, NOTHING)
+
+    @property
+    def share_left(self) -> Decimal:
+        return self.remaining / self.budget.limit if self.budget.limit else NOTHING
+
+
+def matching(charge: Charge) -> list[Budget]:
+    """The budgets in force that cover a charge, in the order in which they are locked."""
+    in_force = Budget.objects.filter(is_active=True, lane=charge.lane).order_by("pk")
+    return [budget for budget in in_force if budget.covers(charge)]
+
+
+def reserve(charge: Charge) -> list[Standing]:
+    """Set aside what the charge asks for in every budget that covers it, or in none.
+
+    Called again for the same proposal, it reserves the difference: more is held against the cap,
+    less is given back, and what no longer applies is released. Raises BudgetExceeded, and the
+    caller's transaction (or savepoint) must then be rolled back.
+    """
+    require_transaction()
+    wanted = {
+        (budget.pk, budget.scope_key(charge)): (budget, amount)
+        for budget in matching(charge)
+        if (amount := charge.amount(budget.unit, budget.currency))
+    }
+    earlier = {
+        (each.scope.budget_id, each.scope.key): each
+        for each in live(charge.proposal).select_related("scope")
+    }
+    if all(
+        place in earlier and earlier[place].amount == amount
+        for place, (_, amount) in wanted.items()
+    ) and set(earlier) == set(wanted):
+        return []  # nothing is added, so nothing needs to be locked
+    scopes = lock_scopes([(budget, key) for (_, key), (budget, _) in wanted.items()], charge)
+    now = clock.now()
+    standings = [
+        set_aside(scope, budget, charge.proposal, amount, earlier.pop(place, None), now)
+        for scope, (place, (budget, amount)) in zip(scopes, wanted.items(), strict=True)
+    ]
+    gone = [each.pk for each in earlier.values() if each.status == Reservation.Status.HELD]
+    Reservation.objects.filter(pk__in=gone).update(
+        status=Reservation.Status.RELEASED, resolved_at=now
+    )
+    return standings
+
+
+def live(proposal: str) -> QuerySet[Reservation]:
+    """What a proposal has reserved and not given back."""
+    return Reservation.objects.filter(proposal=proposal).exclude(status=Reservation.Status.RELEASED)
+
+
+def set_aside(
+    scope: Scope,
+    budget: Budget,
+    proposal: str,
+    amount: Decimal,
+    earlier: Reservation | None,
+    now: datetime,
+) -> Standing:
+    """Reserve an amount in a locked scope, if it fits beside all that counts there now."""
+    if earlier is not None and amount <= earlier.amount:
+        if amount < earlier.amount and earlier.status == Reservation.Status.HELD:
+            Reservation.objects.filter(pk=earlier.pk).update(amount=amount)
+        return Standing(budget, used_beside(scope, budget, proposal, now) + amount)
+    used = require_room(scope, budget, proposal, amount, now)
+    # Proposals are counted when submitted and never given back.
+    is_spent = budget.unit == Unit.PROPOSALS
+    Reservation.objects.update_or_create(
+        scope=scope,
+        proposal=proposal,
+        defaults={
+            "amount": amount,
+            "status": Reservation.Status.CAPTURED if is_spent else Reservation.Status.HELD,
+            "counted_at": now,
+            "resolved_at": now if is_spent else None,
+        },
+    )
+    return Standing(budget, used + amount)
+
+
+def used_beside(scope: Scope, budget: Budget, proposal: str, now: datetime) -> Decimal:
+    """How much of a scope is spoken for now by others than this proposal."""
+    counting = scope.reservations.counting(budget.window, now).exclude(proposal=proposal)
+    return counting.aggregate(total=Sum("amount"))["total"] or NOTHING
+
+
+def require_room(
+    scope: Scope, budget: Budget, proposal: str, amount: Decimal, now: datetime
+) -> Decimal:
+    """What others use of a locked scope; BudgetExceeded unless the amount fits beside it now."""
+    used = used_beside(scope, budget, proposal, now)
+    if used + amount <= budget.limit:
+        return used
+    counting = scope.reservations.counting(budget.window, now).exclude(proposal=proposal)
+    raise BudgetExceeded(
+        Shortage(
+            budget_id=budget.pk,
+            budget=budget.name,
+            unit=budget.currency or budget.unit,
+            limit=budget.limit,
+            window_seconds=budget.window_seconds,
+            used=used,
+            asked=amount,
+            free_at=next_slot(budget, counting, used, amount),
+            suspends=budget.on_exceed == Budget.OnExceed.SUSPEND,
+        )
+    )
+
+
+def next_slot(
+    budget: Budget, counting: QuerySet[Reservation], used: Decimal, amount: Decimal
+) -> datetime | None:
+    """When enough will have left the window for the amount to fit; None if it never will."""
+    if budget.window is None or amount > budget.limit:
+        return None
+    for counted_at, taken in counting.order_by("counted_at").values_list("counted_at", "amount"):
+        used -= taken
+        if used + amount <= budget.limit:
+            return counted_at + budget.window
+    return None
+
+
+def restamp(proposal: str) -> None:
+    """Count what is held from now on, because the write happens now and not when it was asked for.
+
+    Raises BudgetExceeded if the window has no room for it any more. What is counted for the life
+    of a run, or in proposals, is not moved.
+    """
+    require_transaction()
+    held = [
+        each
+        for each in Reservation.objects.filter(proposal=proposal, status=Reservation.Status.HELD)
+        .select_related("scope__budget")
+        .order_by("scope__budget_id", "scope__key")
+        if each.scope.budget.window is not None
+    ]
+    if not held:
+        return
+    list(
+        Scope.objects.select_for_update(no_key=True)
+        .filter(pk__in=[each.scope_id for each in held])
+        .order_by("budget_id", "key")
+    )
+    now = clock.now()
+    for each in held:
+        require_room(each.scope, each.scope.budget, proposal, each.amount, now)
+    Reservation.objects.filter(pk__in=[each.pk for each in held]).update(counted_at=now)
+
+
+def capture(proposal: str, now: datetime) -> None:
+    """What was held has been used."""
+    resolve(proposal, Reservation.Status.CAPTURED, now)
+
+
+def release(proposal: str, now: datetime) -> None:
+    """What was held will not be used."""
+    resolve(proposal, Reservation.Status.RELEASED, now)
+
+
+def resolve(proposal: str, status: str, now: datetime) -> None:
+    Reservation.objects.filter(proposal=proposal, status=Reservation.Status.HELD).update(
+        status=status, resolved_at=now
+    )
+
+
+def lock_scopes(wanted: list[tuple[Budget, str]], charge: Charge) -> list[Scope]:
+    """The scopes as they are, made where they are new, and locked in the order given."""
+    if not wanted:
+        return []
+    found = lock_existing(wanted)
+    missing = [(budget, key) for budget, key in wanted if (budget.pk, key) not in found]
+    if missing:
+        Scope.objects.bulk_create(
+            [
+                Scope(
+                    budget=budget,
+                    key=key,
+                    agent=charge.agent if budget.per_agent or budget.per_run else "",
+                    run=charge.run if budget.per_run else "",
+                    resource=charge.resource if budget.per_resource else "",
+                )
+                for budget, key in missing
+            ],
+            ignore_conflicts=True,
+        )
+        # Again from the first, so that the order of locks is the same for everybody.
+        found = lock_existing(wanted)
+    return [found[budget.pk, key] for budget, key in wanted]
+
+
+def lock_existing(wanted: list[tuple[Budget, str]]) -> dict[tuple[int, str], Scope]:
+    rows = (
+        Scope.objects.select_for_update(no_key=True)
+        .filter(budget__in=[budget for budget, _ in wanted], key__in={key for _, key in wanted})
+        .order_by("budget_id", "key")
+    )
+    return {(scope.budget_id, scope.key): scope for scope in rows}
+
+
+def require_transaction() -> None:
+    if not connection.in_atomic_block:
+        raise TransactionManagementError("Budgets move in the transaction of what they count.")

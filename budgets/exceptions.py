@@ -1,0 +1,39 @@
+"""What budgets refuse."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+
+@dataclass(frozen=True)
+class Shortage:
+    """Which cap stands in the way, and when it will next let this much through.
+
+    `free_at` is None when waiting does not help: more than the whole cap, or the life of a run.
+    """
+
+    budget_id: int
+    budget: str
+    unit: str
+    limit: Decimal
+    window_seconds: int | None
+    used: Decimal
+    asked: Decimal
+    free_at: datetime | None
+    suspends: bool
+
+
+class BudgetExceeded(Exception):
+    """A cap leaves no room for this now."""
+
+    def __init__(self, shortage: Shortage) -> None:
+        window = (
+            f"in any {shortage.window_seconds} seconds"
+            if shortage.window_seconds
+            else "in the life of a run"
+        )
+        super().__init__(
+            f"The budget {shortage.budget!r} allows {shortage.limit.normalize():f} "
+            f"{shortage.unit} {window}, and {shortage.used.normalize():f} are spoken for."
+        )
+        self.shortage = shortage

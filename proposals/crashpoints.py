@@ -1,0 +1,29 @@
+"""Named places in the commit protocol at which a crash is worth trying.
+
+The product only names them: `reach` does nothing unless a chaos harness has put a hook there. The
+harness kills or pauses the process in its hook, and then looks whether every promise still holds.
+"""
+
+from collections.abc import Callable
+
+POINTS = (
+    "submit.stored",  # in the transaction of the submission, just before it commits
+    "check.previewed",  # the target was read, nothing is stored
+    "check.landed",  # the check is stored and, where nobody needs to look, an execution queued
+    "claim.taken",  # in the transaction of the claim, just before it commits
+    "claim.done",  # the claim has committed, there is no intent yet
+    "intent.done",  # the intent has committed, nothing is sent
+    "apply.written",  # in the target's transaction, effect and receipt written, not committed
+    "apply.done",  # the target has committed, nothing is recorded here
+    "void.done",  # the key is voided at the target, nothing is recorded here
+    "settle.written",  # in the transaction of the settlement, just before it commits
+    "settle.done",  # all is recorded
+)
+
+hook: Callable[[str], None] | None = None
+
+
+def reach(point: str) -> None:
+    """Say that a named point is reached."""
+    if hook is not None:
+        hook(point)

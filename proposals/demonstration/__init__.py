@@ -1,0 +1,1 @@
+"""A shop to try the product on, with its people, its agent and its rules. Never in production."""

@@ -1,0 +1,462 @@
+"""The console in a real Chromium: accessible, usable by keyboard and without script, and inert.
+
+SCREENSHOTS=1 also writes the pictures of the README.
+"""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.test import Client
+from django.urls import reverse
+
+from proposals import services
+from proposals.lifecycle import Status
+from proposals.models import Proposal, Review
+from tests import factories
+from tests.factories import fresh, make_checked, make_person, painting, work
+from tests.toys import box
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="Playwright is not installed, so no browser can be driven."
+)
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's loop runs in this thread
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+PICTURES = Path(settings.BASE_DIR) / "docs" / "screenshots"
+WIDE, NARROW, ZOOMED = 1280, 390, 320  # 320 px is what 400 % zoom leaves of 1280
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(CHROMIUM is None, reason="No Chromium is installed."),
+]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Desk:
+    """A person's browser, signed in, and everything that it complained about."""
+
+    chromium: object
+    url: str
+
+    def __post_init__(self):
+        self.contexts, self.complaints = [], []
+
+    def page(self, person=None, *, width: int = WIDE, **options):
+        """A page in a fresh context; with a person, it is already signed in."""
+        context = self.chromium.new_context(
+            viewport={"width": width, "height": 844}, base_url=self.url, **options
+        )
+        self.contexts.append(context)
+        if person is not None:
+            session = Client()
+            session.force_login(person)
+            value = session.cookies[settings.SESSION_COOKIE_NAME].value
+            context.add_cookies(
+                [{"name": settings.SESSION_COOKIE_NAME, "value": value, "url": self.url}]
+            )
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda said: self.hear(said.type, said.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return page
+
+    def hear(self, kind: str, text: str) -> None:
+        """Errors count, but for the answers that a test provokes on purpose."""
+        if kind == "error" and "the server responded with a status of 4" not in text:
+            self.complaints.append(text)
+
+    def close(self) -> None:
+        for context in self.contexts:
+            context.close()
+
+
+@pytest.fixture
+def desk(chromium, live_server, toybox):
+    opened = Desk(chromium, live_server.url)
+    yield opened
+    opened.close()
+    assert not opened.complaints
+
+
+def waiting(tier: str = "medium", note: str = "", **more) -> Proposal:
+    evidence = [{"kind": "message", "title": "A letter", "content": {"says": "Blue, please."}}]
+    return make_checked(
+        params=painting(tier=tier, note=note),
+        evidence=evidence,
+        context={"model": "one"},
+        **more,
+    )
+
+
+def committed() -> Proposal:
+    proposal = waiting(note="to be undone")
+    factories.approve(proposal)
+    work()
+    return fresh(proposal)
+
+
+def senior():
+    return make_person("saul", groups=["reviewers", "senior-reviewers"])
+
+
+def settled(page) -> str:
+    """Wait for the page to come to rest; its address."""
+    page.wait_for_load_state("networkidle")
+    return page.url
+
+
+def every_page() -> dict[str, str]:
+    """Each kind of page, with something on it."""
+    done = committed()
+    box.colours["bear"] = "pink"
+    moved, high, hidden = waiting(), waiting("high"), waiting(note="paid \u202e\u200b twice")
+    box.colours["bear"] = "green"
+    item = "proposal"
+    return {
+        "queue": reverse("queue"),
+        "open": reverse("queue") + "?tab=open",
+        "mine": reverse("queue") + "?tab=mine",
+        "no results": reverse("queue") + "?tab=open&tier=low",
+        "review": reverse(item, args=[moved.pk]) + "?tab=waiting",
+        "review at high tier": reverse(item, args=[high.pk]),
+        "review with hidden characters": reverse(item, args=[hidden.pk]),
+        "review of what is done": reverse(item, args=[done.pk]),
+        "undo with a conflict": reverse("undo", args=[done.pk]),
+        "recent": reverse("recent"),
+        "help": reverse("help"),
+        "nothing there": "/nothing/",
+    }
+
+
+LOOKS = [
+    pytest.param({"color_scheme": "light", "width": WIDE}, id="light-1280"),
+    pytest.param({"color_scheme": "dark", "width": WIDE}, id="dark-1280"),
+    pytest.param({"color_scheme": "light", "width": NARROW}, id="light-390"),
+    pytest.param({"color_scheme": "dark", "width": NARROW}, id="dark-390"),
+    pytest.param({"forced_colors": "active", "width": WIDE}, id="forced-colours"),
+    pytest.param({"color_scheme": "light", "width": ZOOMED}, id="zoomed-to-400-percent"),
+]
+
+
+class TestEveryPage:
+    @pytest.mark.parametrize("look", LOOKS)
+    def test_is_accessible_and_fits_its_width(self, desk, look):
+        pages = every_page()
+        page = desk.page(senior(), reduced_motion="reduce", **look)
+        for name, address in {**pages, "sign-in": reverse("sign-in")}.items():
+            if name == "sign-in":
+                page.context.clear_cookies()
+            page.goto(address)
+            unfold(page)
+            found = Axe().run(page)
+            assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+            across = page.evaluate("document.documentElement.scrollWidth")
+            assert across <= look["width"], f"{name} scrolls sideways: {across}"
+            assert page.locator("h1").count() == 1, name
+
+    def test_keeps_verdicts_and_submit_large_enough_for_a_thumb(self, desk):
+        proposal = waiting("high")
+        page = desk.page(senior(), width=NARROW)
+        page.goto(reverse("proposal", args=[proposal.pk]))
+        for target in page.locator("#decision .choice, #decision .submit").all():
+            assert target.bounding_box()["height"] >= 44
+
+    def test_remembers_the_theme_that_somebody_chose(self, desk):
+        page = desk.page(make_person(), color_scheme="light")
+        page.goto(reverse("help"))
+        ground = "getComputedStyle(document.body).backgroundColor"
+        assert page.evaluate(ground) == "rgb(255, 255, 255)"
+        page.get_by_role("button", name="Theme: system").click()
+        page.get_by_role("button", name="Theme: light").click()
+        assert page.evaluate(ground) == "rgb(18, 22, 27)"
+        page.reload()
+        assert page.evaluate(ground) == "rgb(18, 22, 27)"
+
+    def test_lets_nothing_run_that_an_agent_wrote(self, desk):
+        attack = (
+            "<script>window.owned = 1</script><img src=x onerror='window.owned = 1'>"
+            "<a href='javascript:window.owned=1' hx-get='/' hx-trigger='load'>look</a>"
+        )
+        proposal = make_checked(
+            params=painting(tier="medium", note=attack),
+            rationale=attack,
+            run=attack[:100],
+            context={"model": attack},
+            evidence=[{"kind": "other", "title": attack, "content": attack, "uri": attack}],
+        )
+        page = desk.page(make_person())
+        page.goto(reverse("proposal", args=[proposal.pk]))
+        unfold(page)
+        settled(page)
+        assert page.evaluate("window.owned") is None
+        assert page.locator("main img, main [hx-get]").count() == 0
+        assert page.get_by_text("<script>window.owned = 1</script>").count() >= 3
+
+
+def unfold(page) -> None:
+    page.evaluate("document.querySelectorAll('details').forEach(fold => fold.open = true)")
+
+
+class TestWithoutScript:
+    def test_a_person_signs_in_filters_decides_and_undoes(self, desk):
+        make_person("rita")
+        first, second = waiting(note="first"), waiting(note="second")
+        page = desk.page(java_script_enabled=False)
+        page.goto(reverse("queue"))
+        page.get_by_label("Name").fill("rita")
+        page.get_by_label("Password").fill(factories.PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+
+        page.get_by_label("Tier").select_option("medium")
+        page.get_by_role("button", name="Filter").click()
+        page.wait_for_url("**tier=medium**")
+        page.locator("td.change a").first.click()
+        page.wait_for_url(f"**{first.pk}**")
+        assert page.get_by_text("be the final approval; a worker starts").is_visible()
+
+        page.get_by_role("button", name="Submit decision").click()  # nothing is chosen yet
+        page.get_by_label("Approve revision 1").check()
+        page.get_by_role("button", name="Submit decision").click()
+        page.wait_for_url(f"**{second.pk}**")
+        assert "Approved: Paint the bear blue" in page.get_by_role("status").inner_text()
+        work()
+
+        page.goto(reverse("undo", args=[first.pk]))
+        page.get_by_label("Reason").fill("A mix-up.")
+        page.get_by_role("button", name="Propose undo").click()
+        page.get_by_text("This is an undo.").wait_for()
+        assert "The undo was proposed" in page.get_by_role("status").inner_text()
+        work()
+        assert box.colours["bear"] == "brown"
+
+
+class TestByKeyboard:
+    def test_a_person_opens_an_item_chooses_gives_a_reason_and_submits(self, desk):
+        first, second = waiting(note="first"), waiting(note="second")
+        page = desk.page(make_person())
+        page.goto(reverse("queue"))
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        page.keyboard.press("k")
+        page.keyboard.press("o")
+        page.wait_for_url(f"**{first.pk}**")
+        page.keyboard.press("n")
+        page.wait_for_url(f"**{second.pk}**")
+        page.keyboard.press("p")
+        page.wait_for_url(f"**{first.pk}**")
+
+        page.keyboard.press("a")
+        assert page.get_by_label("Approve revision 1").is_checked()
+        assert page.evaluate("document.activeElement.id") == "id_reason"
+        page.keyboard.type("Asked for, as all can read")  # letters are letters in a field
+        assert page.get_by_label("Approve revision 1").is_checked()
+        assert "be the final approval" in page.locator("output").inner_text()
+        page.keyboard.press("Control+Enter")
+        page.wait_for_url(f"**{second.pk}**")
+        assert fresh(first).status == Status.APPROVED
+        assert Review.objects.get().reason == "Asked for, as all can read"
+
+    def test_no_key_alone_submits_anything(self, desk):
+        proposal = waiting()
+        page = desk.page(make_person())
+        sent = []
+        page.on("request", lambda request: sent.append(request) if request.method == "POST" else 0)
+        for key in "abcdefghijklmnopqrstuvwxyz?/ ":
+            page.goto(reverse("proposal", args=[proposal.pk]))
+            page.keyboard.press(key if key.strip() else "Space")
+        page.goto(reverse("proposal", args=[proposal.pk]))
+        page.keyboard.press("Control+Enter")
+        assert not sent
+        assert not Review.objects.exists()
+
+    def test_an_incomplete_form_is_not_sent(self, desk):
+        proposal = waiting()
+        page = desk.page(make_person())
+        page.goto(reverse("proposal", args=[proposal.pk]))
+        page.keyboard.press("r")
+        page.keyboard.press("Control+Enter")
+        assert page.evaluate("document.activeElement.id") == "id_reason"
+        assert not Review.objects.exists()
+
+    def test_the_help_is_made_of_the_keys_that_work_and_can_turn_them_off(self, desk):
+        waiting()
+        page = desk.page(make_person())
+        page.goto(reverse("queue"))
+        page.keyboard.press("?")
+        dialog = page.get_by_role("dialog", name="Keyboard shortcuts")
+        assert "Next, previous row" in dialog.inner_text()
+        assert "Go to the decision" not in dialog.inner_text()
+        assert Axe().run(page).violations_count == 0
+        dialog.get_by_label("Single-letter shortcuts are on").uncheck()
+        page.keyboard.press("Escape")
+        assert dialog.count() == 0
+        page.keyboard.press("j")
+        assert page.evaluate("document.activeElement.tagName") == "BODY"
+
+    def test_the_first_stop_skips_to_the_content(self, desk):
+        page = desk.page(make_person())
+        page.goto(reverse("help"))
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Skip to content"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+
+
+class TestTheDecisionForm:
+    def test_asks_only_for_what_the_choice_needs(self, desk):
+        page = desk.page(senior())
+        page.goto(reverse("proposal", args=[waiting("high").pk]))
+        fact = page.get_by_label("The key of the object")
+        kinds = page.get_by_label("Kind of reason")
+        assert not fact.is_visible()
+        page.get_by_label("Approve revision 1").check()
+        assert fact.is_visible()
+        page.get_by_role("radio", name="Reject").check()
+        assert not fact.is_visible()
+        assert kinds.is_visible()
+        assert "nothing is written" in page.locator("output").inner_text()
+
+    def test_shows_what_the_service_refuses_in_place(self, desk):
+        proposal = waiting("high")
+        page = desk.page(senior())
+        page.goto(reverse("proposal", args=[proposal.pk]))
+        page.get_by_label("Approve revision 1").check()
+        page.get_by_role("textbox", name="Reason").fill("It was asked for in writing.")
+        page.get_by_label("The key of the object").fill("duck")
+        page.get_by_role("button", name="Submit decision").click()
+        page.get_by_role("alert").filter(has_text="Nothing was recorded").wait_for()
+        assert "does not match the evidence" in page.locator("#decision").inner_text()
+        assert page.evaluate("document.activeElement.id") == "decision-title"
+        assert Axe().run(page).violations_count == 0
+        page.get_by_label("The key of the object").fill("bear")
+        page.get_by_role("button", name="Submit decision").click()
+        page.wait_for_url(f"**{reverse('queue')}?tab=waiting")
+        assert Review.objects.count() == 1
+
+    def test_sent_twice_in_a_hurry_counts_once(self, desk):
+        proposal = waiting()
+        page = desk.page(make_person())
+        page.goto(reverse("proposal", args=[proposal.pk]))
+        page.get_by_label("Approve revision 1").check()
+        page.get_by_role("button", name="Submit decision").dblclick()
+        page.wait_for_url(f"**{reverse('queue')}?tab=waiting")
+        assert Review.objects.count() == 1
+
+    def test_shows_the_differences_when_the_world_moved_meanwhile(self, desk):
+        proposal = waiting()
+        page = desk.page(make_person())
+        page.goto(reverse("proposal", args=[proposal.pk]))
+        box.colours["bear"] = "green"
+        services.recheck(proposal_id=proposal.pk, reason="The target moved.")
+        work()
+        page.get_by_label("Approve revision 1").check()
+        page.get_by_role("textbox", name="Reason").fill("Brown becomes blue.")
+        page.get_by_role("button", name="Submit decision").click()
+        page.get_by_role("heading", name="Your decision was not recorded").wait_for()
+        assert page.evaluate("document.activeElement.tagName") == "H1"
+        assert page.locator("h1").count() == 1
+        assert Axe().run(page).violations_count == 0
+        page.get_by_role("link", name="Review it again with this reason").click()
+        page.get_by_role("heading", name="Decision on revision 1").wait_for()
+        assert page.get_by_role("textbox", name="Reason").input_value() == "Brown becomes blue."
+        assert not Review.objects.exists()
+
+    def test_keeps_the_reason_while_somebody_signs_in_again(self, desk):
+        proposal = waiting()
+        make_person("rita")
+        page = desk.page(make_person())
+        page.goto(reverse("proposal", args=[proposal.pk]))
+        page.get_by_role("textbox", name="Reason").fill("Asked for in writing.")
+        page.get_by_label("Approve revision 1").check()
+        page.context.clear_cookies(name=settings.SESSION_COOKIE_NAME)
+        page.get_by_role("button", name="Submit decision").click()
+        page.get_by_label("Name").fill("rita")
+        page.get_by_label("Password").fill(factories.PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"**{proposal.pk}**")
+        assert page.get_by_role("textbox", name="Reason").input_value() == "Asked for in writing."
+        assert not Review.objects.exists()
+
+    def test_says_so_when_the_server_cannot_be_reached(self, desk):
+        proposal = waiting()
+        page = desk.page(make_person())
+        page.goto(reverse("proposal", args=[proposal.pk]))
+        page.get_by_label("Approve revision 1").check()
+        page.context.set_offline(True)
+        page.get_by_role("button", name="Submit decision").click()
+        page.get_by_text("The server could not be reached. Nothing was recorded").wait_for()
+        provoked = ("net::ERR_INTERNET_DISCONNECTED", "htmx:")
+        desk.complaints = [
+            one for one in desk.complaints if not any(word in one for word in provoked)
+        ]
+        page.context.set_offline(False)
+        page.get_by_role("button", name="Submit decision").click()
+        page.wait_for_url(f"**{reverse('queue')}?tab=waiting")
+        assert Review.objects.count() == 1
+
+
+class TestFilters:
+    def test_narrow_the_list_in_place_and_keep_the_focus(self, desk):
+        waiting()
+        page = desk.page(make_person())
+        page.goto(reverse("queue") + "?tab=open")
+        page.get_by_label("Tier").focus()
+        page.get_by_label("Tier").select_option("high")
+        page.get_by_text("No results for these filters").wait_for()
+        assert "tier=high" in page.url
+        assert page.evaluate("document.activeElement.name") == "tier"
+        page.go_back()
+        page.locator("td.change a").wait_for()
+        assert page.locator("h1").count() == 1
+
+
+@pytest.mark.skipif(not os.environ.get("SCREENSHOTS"), reason="SCREENSHOTS=1 takes pictures.")
+def test_pictures_for_the_readme(chromium, live_server, shop):
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    desk = Desk(chromium, live_server.url)
+    orders = [key for (key,) in shop.rows("SELECT id FROM orders WHERE status = 'paid' LIMIT 6")]
+    agent = factories.make_agent("shop-assistant", grants=["records.*"])
+    proposals = [
+        make_checked(
+            agent=agent,
+            action="records.update",
+            params={"table": "shop.orders", "key": str(key), "set": {"status": "refunded"}},
+            run="returns-of-today",
+            rationale="Duplicate charge reported by the customer, ticket 8812.",
+            evidence=[{"kind": "record", "title": "Order", "content": {"status": "paid"}}],
+        )
+        for key in orders
+    ]
+    factories.approve(proposals.pop())
+    work()
+    item = reverse("proposal", args=[proposals[0].pk]) + "?tab=waiting"
+    done = reverse("undo", args=[Proposal.objects.get(status=Status.COMMITTED).pk])
+    for name, address, width, scheme in (
+        ("queue", reverse("queue"), WIDE, "light"),
+        ("review", item, WIDE, "light"),
+        ("review-dark", item, WIDE, "dark"),
+        ("review-mobile", item, NARROW, "light"),
+        ("undo", done, WIDE, "light"),
+        ("recent", reverse("recent"), WIDE, "dark"),
+    ):
+        page = desk.page(make_person(last_name="Okafor"), width=width, color_scheme=scheme)
+        page.goto(address)
+        settled(page)
+        page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+    desk.close()
+    assert len(list(PICTURES.glob("*.png"))) >= 6
