@@ -13,9 +13,10 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from budgets.exceptions import BudgetExceeded
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import crashpoints, gate, seats
+from proposals import crashpoints, gate, seats, spending
 from proposals.exceptions import ActionError
 from proposals.gate import Findings
 from proposals.lifecycle import Status, transition
@@ -147,7 +148,30 @@ def land(
         },
         **proposal.look_ups(),
     )
+    try:
+        with transaction.atomic():
+            spending.reserve(proposal, revision.params, check)
+    except BudgetExceeded as error:
+        return over_budget(proposal, check, error, now)
     return move_on(proposal, revision, check, now)
+
+
+def over_budget(proposal: Proposal, check: Check, error: BudgetExceeded, now: Any) -> None:
+    """The preview showed more than a budget allows: refused, and nothing is written."""
+    refusal = {"code": "budget-exceeded", "detail": str(error), "retryable": True}
+    transition(
+        proposal,
+        Status.DENIED,
+        actor=ACTOR,
+        at=now,
+        body={"digest": check.digest, "budget": error.shortage.budget},
+        current_check=check,
+        tier=check.tier,
+        reason=str(error)[:500],
+        error=refusal,
+    )
+    if proposal.agent_id:
+        spending.refuse(error, agent=proposal.agent, run=proposal.run.name)
 
 
 def never_looser(proposal: Proposal, revision: Revision, verdict: Verdict) -> Verdict:

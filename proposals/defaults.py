@@ -20,16 +20,24 @@ VIEW = [
 ]
 EDIT_AGENTS = ["add_grant", "change_grant", "delete_grant", "add_agent", "change_agent"]
 GROUPS = {
-    "reviewers": [*VIEW, "decide_proposal", "undo_proposal"],
-    "senior-reviewers": [*VIEW, "decide_proposal", "decide_high_proposal", "undo_proposal"],
+    "reviewers": [*VIEW, "decide_proposal", "undo_proposal", "freeze_writes"],
+    "senior-reviewers": [
+        *VIEW,
+        "decide_proposal",
+        "decide_high_proposal",
+        "undo_proposal",
+        "freeze_writes",
+    ],
     "operators": [
         *VIEW,
         "undo_proposal",
         "retry_proposal",
+        "freeze_writes",
+        "lift_freeze",
         "view_agenttoken",
         "change_agenttoken",
     ],
-    "policy-administrators": [*VIEW, "add_rule", "change_rule", *EDIT_AGENTS],
+    "policy-administrators": [*VIEW, "freeze_writes", "add_rule", "change_rule", *EDIT_AGENTS],
     "auditors": [*VIEW, "view_idempotencykey", "view_ledgerentry", "view_agenttoken"],
 }
 RULES = [

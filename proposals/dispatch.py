@@ -13,6 +13,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError
 
+from budgets import refusals
 from ledger import clock
 from proposals import bell, checks, execution, gate, services
 from proposals.lifecycle import Status
@@ -50,7 +51,7 @@ class Sweep:
             execution.run,
             now,
         )
-        touched += expire(now) + recheck_for_new_rules()
+        touched += expire(now) + recheck_for_new_rules() + refusals.sum_up()
         horizon = now - timedelta(minutes=10)
         self.rung = {row: at for row, at in self.rung.items() if at > horizon}
         return touched

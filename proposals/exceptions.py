@@ -39,6 +39,18 @@ class AgentSuspended(ProposalError):
     code = "agent-suspended"
 
 
+class WritesFrozen(ProposalError):
+    """Everything is frozen: nothing new is taken until an operator lifts it."""
+
+    code = "writes-frozen"
+
+
+class QueueFull(ProposalError):
+    """Too many proposals of this agent are open already."""
+
+    code = "queue-full"
+
+
 class NotFound(ProposalError):
     """There is no such thing here, or it is not yours to see."""
 

@@ -20,9 +20,11 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from budgets import accounts
+from budgets.exceptions import BudgetExceeded
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import bell, crashpoints, gate, policy, seats
+from proposals import bell, crashpoints, freezing, gate, policy, seats
 from proposals.exceptions import ActionError, StaleTarget, TargetRefused, VoidedKey
 from proposals.lifecycle import Status, transition
 from proposals.models import Execution, Proposal
@@ -100,13 +102,23 @@ def take(execution_id: UUID | str) -> Claim | None:
     )
     if execution is None:
         return None
+    if stop := freezing.stop_for(proposal):
+        hold(proposal, execution, now, stop, settings.HELD_RETRY_SECONDS)
+        return None
     had_intent = execution.intended_at is not None
+    refusal = objection(proposal, execution, now)
+    if not refusal and not had_intent:
+        try:
+            with transaction.atomic():
+                accounts.restamp(str(proposal.pk))
+        except BudgetExceeded as error:
+            hold(proposal, execution, now, str(error), seconds_until(error, now))
+            return None
     execution.fence += 1
     execution.status = Execution.Status.INTENDED if had_intent else Execution.Status.CLAIMED
     execution.lease_until = now + timedelta(seconds=settings.EXECUTION_LEASE_SECONDS)
     execution.claimed_by = WORKER
     execution.save(update_fields=["fence", "status", "lease_until", "claimed_by"])
-    refusal = objection(proposal, execution, now)
     record(proposal, execution, "execution.claimed", now, refusal=refusal)
     crashpoints.reach("claim.taken")
     return Claim(
@@ -119,6 +131,29 @@ def take(execution_id: UUID | str) -> Claim | None:
     )
 
 
+def hold(
+    proposal: Proposal, execution: Execution, now: datetime, reason: str, seconds: float
+) -> None:
+    """Leave the row where it is and look again later; the reason is entered when it changes."""
+    later = now + timedelta(seconds=seconds)
+    held = Execution.objects.open().filter(pk=execution.pk, fence=execution.fence)
+    if execution.status == Execution.Status.QUEUED:
+        held.update(run_after=later)
+    else:
+        held.update(lease_until=later)
+    if proposal.reason != reason[:500]:
+        proposal.reason = reason[:500]
+        proposal.save(update_fields=["reason"])
+        record(proposal, execution, "execution.held", now, reason=proposal.reason)
+
+
+def seconds_until(error: BudgetExceeded, now: datetime) -> float:
+    """Until the next slot of a full window; where waiting does not help, look again in a minute."""
+    if error.shortage.free_at is None:
+        return 60.0
+    return max((error.shortage.free_at - now).total_seconds(), 0.05)
+
+
 def objection(proposal: Proposal, execution: Execution, now: datetime) -> str:
     """Why this must not be applied after all; empty when everything it stood on still stands."""
     check = execution.of_check
@@ -127,12 +162,10 @@ def objection(proposal: Proposal, execution: Execution, now: datetime) -> str:
         return "The approval was for another check."
     if proposal.expires_at <= now:
         return "The proposal expired before it was committed."
-    if execution.fence > settings.EXECUTION_MAX_ATTEMPTS:
+    if execution.fence >= settings.EXECUTION_MAX_ATTEMPTS:
         return f"It was tried {settings.EXECUTION_MAX_ATTEMPTS} times without a clear end."
-    if proposal.proposer_id is None and (
-        proposal.agent.is_suspended or not may_still_propose(proposal)
-    ):
-        return "The agent was suspended or lost its grant."
+    if proposal.proposer_id is None and not may_still_propose(proposal):
+        return "The agent lost its grant."
     findings = gate.findings_of(check)
     verdict = gate.judge(proposal, revision, findings, gate.rules())
     if policy.is_stricter(verdict, gate.as_verdict(check)):
@@ -152,10 +185,20 @@ def may_still_propose(proposal: Proposal) -> bool:
 
 @transaction.atomic
 def intend(claim: Claim) -> bool:
-    """Durably say "about to write", before the first byte leaves. False if the fence has moved."""
-    proposal = Proposal.objects.select_related("run").lock(claim.proposal.pk)
+    """Durably say "about to write", before the first byte leaves.
+
+    False if the fence has moved, or if something froze it since the claim: then it is handed back.
+    """
+    freezing.hold_gate()
+    proposal = Proposal.objects.select_related("agent", "run").lock(claim.proposal.pk)
     now = clock.now()
     execution = claim.execution
+    if stop := freezing.stop_for(proposal):
+        if not claim.had_intent:
+            mine(execution, status=Execution.Status.QUEUED, lease_until=None)
+            execution.status = Execution.Status.QUEUED
+        hold(proposal, execution, now, stop, settings.HELD_RETRY_SECONDS)
+        return False
     if not mine(
         execution, status=Execution.Status.INTENDED, intended_at=execution.intended_at or now
     ):

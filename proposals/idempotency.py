@@ -55,8 +55,11 @@ def once(
     fingerprint: str,
     proposal_id: UUID,
     write: Callable[[], Proposal],
+    before: Callable[[], None] = lambda: None,
 ) -> tuple[Proposal, bool]:
     """Run `write` once for this key; otherwise return what it wrote, and True for "replayed".
+
+    `before` may refuse what is new before a transaction is paid for; a replay never meets it.
 
     Raises IdempotencyKeyReused for another request under the same key, and IdempotencyInFlight
     when the first is still being stored after two seconds.
@@ -64,6 +67,7 @@ def once(
     earlier = find(agent, key, fingerprint)
     if earlier is not None:
         return earlier, True
+    before()
     try:
         with transaction.atomic():
             take(agent, key, fingerprint, proposal_id)

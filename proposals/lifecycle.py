@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db.models import TextChoices
 
+from budgets import accounts
 from ledger import clock, entries
 from proposals.exceptions import IllegalTransition
 
@@ -70,6 +71,19 @@ OPEN = frozenset({Status.SUBMITTED, Status.PENDING, Status.CHANGES_REQUESTED, St
 AMENDABLE = frozenset({Status.SUBMITTED, Status.PENDING, Status.CHANGES_REQUESTED})
 
 
+WITHOUT_A_WRITE = frozenset(
+    {Status.FAILED, Status.DENIED, Status.REJECTED, Status.WITHDRAWN, Status.EXPIRED}
+)
+
+
+def settle_budgets(proposal_id: str, to: Status, at: datetime) -> None:
+    """Captured when committed, released when it will not happen, held while unknown."""
+    if to is Status.COMMITTED:
+        accounts.capture(proposal_id, at)
+    elif to in WITHOUT_A_WRITE:
+        accounts.release(proposal_id, at)
+
+
 def require(proposal: "Proposal", *allowed: Status) -> None:
     """Raise IllegalTransition unless the locked proposal has one of these statuses."""
     if Status(proposal.status) not in allowed:
@@ -108,6 +122,7 @@ def transition(
     proposal.updated_at = at
     for field, value in changes.items():
         setattr(proposal, field, value)
+    settle_budgets(str(proposal.pk), to, at)
     entries.append(
         chain=proposal,
         kind=f"proposal.{to.value}",

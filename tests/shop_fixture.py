@@ -103,3 +103,10 @@ def shop(filled_shop: str, tmp_path: Path, django_db_blocker: Any) -> Iterator[S
     finally:
         if server():
             administer("DROP DATABASE {} WITH (FORCE)", name)
+
+
+@pytest.fixture
+def paid(shop: Shop) -> list[str]:
+    """The keys of a dozen paid orders."""
+    found = shop.rows("SELECT id FROM orders WHERE status = 'paid' ORDER BY id LIMIT 12")
+    return [str(row[0]) for row in found]

@@ -76,9 +76,9 @@ def value_type(column: Column) -> Any:
     return kind | None if column.nullable else kind
 
 
-def without_nul(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("text without NUL")
+def storable(value: str) -> str:
+    if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError("text without NUL and lone surrogates")
     return value
 
 
@@ -89,7 +89,7 @@ def day(value: str) -> str:
 
 
 PLAIN_TYPES: dict[Kind, Any] = {
-    Kind.TEXT: Annotated[str, AfterValidator(without_nul)],
+    Kind.TEXT: Annotated[str, AfterValidator(storable)],
     Kind.INTEGER: Annotated[int, Field(ge=-SAFE_INTEGER, le=SAFE_INTEGER)],
     Kind.BOOLEAN: bool,
     Kind.TIMESTAMP: Annotated[

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from ledger.readonly_admin import ReadOnlyAdmin
-from proposals import services, tokens
+from proposals import rights, services, tokens
 from proposals.admin.base import (
     EditableAdmin,
     ExactAdmin,
@@ -88,7 +88,11 @@ class AgentAdmin(EditableAdmin):
         self, request: HttpRequest, obj: Agent | None = None
     ) -> tuple[str, ...]:
         """The name stays: the ledger has written it, and the service account is called by it."""
-        return () if obj is None else ("name", *self.facts)
+        if obj is None:
+            return ()
+        needed = rights.LIFT if obj.is_suspended else rights.FREEZE
+        stopping = () if rights.has(request.user, needed) else ("is_suspended", "suspended_reason")
+        return ("name", *self.facts, *stopping)
 
     def formfield_for_foreignkey(
         self, db_field: ForeignKey, request: HttpRequest, **kwargs: Any

@@ -7,6 +7,8 @@ from proposals.api import problems, views
 
 ID = r"(?P<proposal_id>[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})"
 
+schema = SpectacularJSONAPIView.as_view(http_method_names=["get", "head"])
+
 urlpatterns = [
     re_path(r"^proposals/?$", views.Proposals.as_view()),
     re_path(rf"^proposals/{ID}/?$", views.OneProposal.as_view()),
@@ -17,7 +19,7 @@ urlpatterns = [
     re_path(r"^actions/(?P<name>[a-z0-9_.]+)/?$", views.OneAction.as_view()),
     re_path(r"^runs/(?P<run>.+)$", views.OneRun.as_view()),
     re_path(r"^me/?$", views.Me.as_view()),
-    re_path(r"^openapi\.json/?$", SpectacularJSONAPIView.as_view(), name="openapi"),
+    re_path(r"^openapi\.json/?$", schema, name="openapi"),
     re_path(r"^docs/?$", views.Docs.as_view(), name="api-docs"),
     re_path(r"^(?P<rest>(?s:.*))$", problems.not_found),
 ]

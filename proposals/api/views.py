@@ -27,6 +27,8 @@ from proposals.registry import Action, registry
 
 # No docstring: it would become the description of every endpoint in the OpenAPI document.
 class AgentView(APIView):
+    http_method_names = ("get", "head", "post")
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         measure(request._request)
@@ -286,6 +288,7 @@ class Docs(APIView):
     authentication_classes = ()
     permission_classes = ()
     renderer_classes = (TemplateHTMLRenderer,)
+    http_method_names = ("get", "head")
 
     def get(self, request: Request) -> Response:
         return Response({}, template_name="api/docs.html")

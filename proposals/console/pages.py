@@ -87,7 +87,7 @@ class ReviewPage(Page):
         self.read_live()
         self.impact = presenters.impact(proposal, check)
         self.checks_in_short = presenters.checks_in_short(check)
-        self.reasons = check.reasons if check else []
+        self.reasons = list(dict.fromkeys(one["detail"] for one in check.reasons)) if check else []
         self.spoke, self.silent = presenters.trace(check)
         self.raw_call = {"action": proposal.action, "params": self.revision.params}
         self.raw_undo = check.compensation if check else None

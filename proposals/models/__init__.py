@@ -3,6 +3,7 @@
 from proposals.models.agent import Agent, AgentToken, Grant
 from proposals.models.check import Check, Rule
 from proposals.models.execution import Execution
+from proposals.models.freeze import Freeze
 from proposals.models.proposal import Evidence, IdempotencyKey, Proposal, Revision, Run
 from proposals.models.review import Review
 
@@ -12,6 +13,7 @@ __all__ = [
     "Check",
     "Evidence",
     "Execution",
+    "Freeze",
     "Grant",
     "IdempotencyKey",
     "Proposal",

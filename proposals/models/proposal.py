@@ -100,6 +100,8 @@ class Proposal(Chain):
             ("decide_high_proposal", "Can decide on high tier proposals"),
             ("undo_proposal", "Can undo committed proposals"),
             ("retry_proposal", "Can retry failed proposals and reconcile unknown outcomes"),
+            ("freeze_writes", "Can freeze writes and suspend agents"),
+            ("lift_freeze", "Can lift freezes and resume agents"),
         ]
         constraints = [
             models.UniqueConstraint(

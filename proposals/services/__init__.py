@@ -1,7 +1,8 @@
 """The verbs of the product. Every door calls these and decides nothing itself.
 
 Each takes an id, locks the row, and trusts only what it reads under that lock. Locks are taken in
-one order: agent, proposal (an undo before what it undoes), execution, ledger stream.
+one order: the gate of freezes, agent, proposal (an undo before what it undoes), execution, budget
+scopes, ledger stream.
 """
 
 from proposals.services.configuration import (
@@ -11,10 +12,10 @@ from proposals.services.configuration import (
     record_change,
     remove_grant,
     save_rule,
-    set_suspended,
 )
 from proposals.services.decisions import review
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
+from proposals.services.stopping import freeze, lift, set_suspended
 from proposals.services.submission import Submission, amend, describe, submit
 from proposals.services.undoing import UndoPreview, preview_undo, undo, undo_by_agent
 
@@ -26,7 +27,9 @@ __all__ = [
     "create_agent",
     "describe",
     "expire",
+    "freeze",
     "grant",
+    "lift",
     "preview_undo",
     "recheck",
     "reconcile",

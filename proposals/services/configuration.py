@@ -82,32 +82,6 @@ def change_agent(*, agent_id: UUID, owner: Any, person: Any = None) -> Agent:
 
 
 @transaction.atomic
-def set_suspended(
-    *, agent_id: UUID, is_suspended: bool, reason: str = "", person: Any = None
-) -> Agent:
-    """Stop an agent from proposing and its approved writes from being committed, or let it go on.
-
-    The same state for the same reason is no change. Raises NotFound, or InvalidRequest for a
-    suspension without a reason.
-    """
-    reason = reason.strip() if is_suspended else ""
-    if is_suspended and not reason:
-        raise InvalidRequest("Say why the agent is suspended, so that its owner can know.")
-    agent = lock_agent(agent_id)
-    former = agent.suspended_reason
-    if (agent.is_suspended, former) == (is_suspended, reason):
-        return agent
-    agent.is_suspended, agent.suspended_reason = is_suspended, reason
-    agent.full_clean()
-    agent.save(update_fields=["is_suspended", "suspended_reason"])
-    if is_suspended:
-        record_agent(agent, "agent.suspended", person, {"reason": reason})
-    else:
-        record_agent(agent, "agent.resumed", person, {"was_suspended_for": former})
-    return agent
-
-
-@transaction.atomic
 def grant(*, agent: Agent, pattern: str, person: Any = None) -> Grant:
     """Let an agent propose the actions that a pattern names. Granting twice is the same as once."""
     found = Grant.objects.filter(agent=agent, pattern=pattern).first()

@@ -9,16 +9,19 @@ from uuid import UUID
 
 from django.conf import settings
 
+from budgets.exceptions import BudgetExceeded
 from ledger import clock, entries
 from ledger.canonical import canonical, digest
 from ledger.identifiers import uuid7
-from proposals import bell, checks, crashpoints, idempotency, text
+from proposals import bell, checks, crashpoints, freezing, idempotency, spending, text
 from proposals.exceptions import (
     ActionNotGranted,
     AgentSuspended,
     InvalidParams,
     InvalidRequest,
     NotFound,
+    QueueFull,
+    WritesFrozen,
 )
 from proposals.lifecycle import AMENDABLE, Status, require, transition
 from proposals.models import Agent, Evidence, Proposal, Revision, Run
@@ -46,12 +49,15 @@ def submit(
 ) -> tuple[Proposal, bool]:
     """Store a proposal under the agent's key, or return the one that the key already stored.
 
-    The second value says whether it was a replay. Raises AgentSuspended, ActionNotGranted (an
-    unknown action looks the same), InvalidParams, and what `idempotency.once` raises.
+    The second value says whether it was a replay; a new proposal has its budgets' `standings`.
+    Raises WritesFrozen, AgentSuspended, ActionNotGranted (an unknown action looks the same),
+    InvalidParams, QueueFull, BudgetExceeded, and what `idempotency.once` raises.
     """
     proposal_id = uuid7()
+    shedding = spending.Shedding(agent, submission)
 
     def write() -> Proposal:
+        require_open_intake(agent)
         action = granted(agent, submission.action)
         params = valid_params(action, submission.params)
         storable(submission)
@@ -78,11 +84,28 @@ def submit(
             now,
             {"key": key},
         )
+        # Last, because everybody waits for the scopes that this locks.
+        proposal.standings = spending.reserve(proposal, params)
         return proposal
 
-    return idempotency.once(
-        agent=agent, key=key, fingerprint=fingerprint, proposal_id=proposal_id, write=write
-    )
+    def refuse_early() -> None:
+        """What can be refused without a transaction, before one is paid for."""
+        if agent.is_suspended:
+            raise AgentSuspended
+        shedding.refuse_if_remembered()
+
+    try:
+        return idempotency.once(
+            agent=agent,
+            key=key,
+            fingerprint=fingerprint,
+            proposal_id=proposal_id,
+            write=write,
+            before=refuse_early,
+        )
+    except BudgetExceeded as error:
+        shedding.refused(error)
+        raise
 
 
 def amend(
@@ -118,6 +141,15 @@ def amend(
         proposal_id=known(agent, proposal_id),
         write=write,
     )
+
+
+def require_open_intake(agent: Agent) -> None:
+    """Raise WritesFrozen or QueueFull when nothing more is taken, from anybody or this agent."""
+    if freezing.is_everything_frozen():
+        raise WritesFrozen
+    most = settings.MAX_OPEN_PROPOSALS_PER_AGENT
+    if Proposal.objects.of(agent).open()[:most].count() >= most:
+        raise QueueFull(f"{most} proposals of this agent are open; let some be decided first.")
 
 
 def known(agent: Agent, proposal_id: UUID) -> UUID:

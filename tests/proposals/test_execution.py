@@ -51,14 +51,11 @@ class TestClaim:
         assert second.execution.fence == first.execution.fence + 1
 
     @pytest.mark.parametrize(
-        "change", ["suspended", "grant removed", "approver lost the right", "stricter rule"]
+        "change", ["grant removed", "approver lost the right", "stricter rule"]
     )
     def test_what_approval_stood_on_is_verified_again(self, approved, toybox, change):
         agent = approved.agent
-        if change == "suspended":
-            agent.is_suspended = True
-            agent.save()
-        elif change == "grant removed":
+        if change == "grant removed":
             agent.grants.all().delete()
         elif change == "approver lost the right":
             make_person("rita").groups.clear()

@@ -1,0 +1,53 @@
+"""Whether something is stopped right now, exact to the commit.
+
+Whoever records an intent holds the gate shared, whoever freezes takes it alone: so an intent is
+either committed before the freeze, or sees it. On SQLite the one writer is the gate.
+"""
+
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from proposals.models import Freeze, Proposal
+
+GATE = 0x436F_756E_7465_7201  # any number that nothing else in the database locks
+
+
+def hold_gate() -> None:
+    """Keep freezes from committing until this transaction ends."""
+    lock("pg_advisory_xact_lock_shared")
+
+
+def take_gate() -> None:
+    """Wait until no intent is under way, and let none begin until this transaction ends."""
+    lock("pg_advisory_xact_lock")
+
+
+def lock(function: str) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {function}(%s)", [GATE])
+
+
+def in_force() -> QuerySet[Freeze]:
+    return Freeze.objects.filter(lifted_at=None)
+
+
+def is_everything_frozen() -> bool:
+    return in_force().filter(scope=Freeze.Scope.EVERYTHING).exists()
+
+
+def stop_for(proposal: Proposal) -> str:
+    """What stops this proposal now, as a sentence; empty when nothing does.
+
+    Undo asked for by people is stopped by the freeze of everything alone.
+    """
+    matching = Q(scope=Freeze.Scope.EVERYTHING)
+    if proposal.proposer_id is None:
+        if proposal.agent.is_suspended:
+            return f"The agent {proposal.agent.name} is suspended."
+        matching |= Q(scope=Freeze.Scope.AGENT, agent=proposal.agent_id)
+        matching |= Q(scope=Freeze.Scope.ACTION, action=proposal.action)
+        if proposal.run_id:
+            matching |= Q(scope=Freeze.Scope.RUN, run=proposal.run_id)
+    found = in_force().filter(matching).select_related("agent").order_by("pk").first()
+    return f"Frozen ({found.target}): {found.reason}" if found else ""

@@ -1,0 +1,107 @@
+"""What a proposal asks of budgets, and what happens when they say no."""
+
+from decimal import Decimal
+from typing import Any
+
+from django.core.cache import cache
+
+from budgets import accounts, refusals
+from budgets.charges import Charge
+from budgets.exceptions import BudgetExceeded, Shortage
+from ledger.canonical import digest
+from proposals.models import Agent, Check, Proposal
+from proposals.registry import registry
+from proposals.services import stopping
+
+# How long a refusal is remembered in front of the database. A flood is shed from here; the
+# database is asked again each second, so nothing is refused for long that it would allow.
+REMEMBERED_SECONDS = 1
+
+
+def charge(proposal: Proposal, params: dict[str, Any], check: Check | None = None) -> Charge:
+    """The proposal as budgets see it; objects and measured money only once it was previewed."""
+    by_person = proposal.proposer_id is not None
+    impact = (check.impact if check else None) or {}
+    return Charge(
+        proposal=str(proposal.pk),
+        agent=str(proposal.agent_id or ""),
+        agent_name=proposal.agent.name if proposal.agent_id else "",
+        run=proposal.run.name if proposal.run_id else "",
+        action=proposal.action,
+        resource=proposal.resource,
+        lane="undo" if by_person and proposal.compensates_id else "forward",
+        objects=impact.get("objects"),
+        money=money(proposal.action, params, impact),
+    )
+
+
+def money(action: str, params: dict[str, Any], impact: dict[str, Any]) -> dict[str, Decimal]:
+    """What the action says it moves; the preview's measure wins over the parameters'."""
+    measured = impact.get("amount")
+    if measured:
+        return {measured["currency"]: Decimal(measured["amount"])}
+    try:
+        stated = registry.get(action).amount(params)
+    except LookupError:
+        return {}
+    return {stated.currency: stated.amount} if stated else {}
+
+
+def reserve(
+    proposal: Proposal, params: dict[str, Any], check: Check | None = None
+) -> list[accounts.Standing]:
+    """Set aside what the proposal asks for, in all budgets or none. Raises BudgetExceeded."""
+    return accounts.reserve(charge(proposal, params, check))
+
+
+def refuse(error: BudgetExceeded, *, agent: Agent, run: str, times: int = 1) -> None:
+    """Enter a refusal in the ledger, summed; and suspend the agent where the budget says so."""
+    shortage = error.shortage
+    refusals.note(shortage, agent=str(agent.pk), agent_name=agent.name, run=run, times=times)
+    if shortage.suspends and not agent.is_suspended:
+        stopping.set_suspended(
+            agent_id=agent.pk,
+            is_suspended=True,
+            reason=f"The budget {shortage.budget!r} was exceeded.",
+            actor=f"system:budget:{shortage.budget_id}",
+        )
+
+
+class Shedding:
+    """Refusals remembered in front of the database; shared through Redis where there is one.
+
+    It only refuses what the database refused a moment ago to the same agent for the same run,
+    action and parameters' place, and never lets anything through. What it sheds is counted, and
+    entered with the next refusal that the database itself gives.
+    """
+
+    def __init__(self, agent: Agent, submission: Any) -> None:
+        self.agent, self.run = agent, submission.run
+        place = [submission.run, submission.action, *named_object(submission.params)]
+        self.name = f"shed:{agent.pk}:{digest(place)}"
+
+    def refuse_if_remembered(self) -> None:
+        """Raise BudgetExceeded again if the database did so within the last second."""
+        shortage: Shortage | None = cache.get(self.name)
+        if shortage is not None:
+            raise Shed(shortage)
+
+    def refused(self, error: BudgetExceeded) -> None:
+        """Count a refusal, and remember one that came from the database."""
+        if isinstance(error, Shed):
+            cache.add(f"{self.name}:shed", 0, 60)
+            cache.incr(f"{self.name}:shed")
+            return
+        shed = cache.get(f"{self.name}:shed", 0)
+        cache.delete(f"{self.name}:shed")
+        cache.set(self.name, error.shortage, REMEMBERED_SECONDS)
+        refuse(error, agent=self.agent, run=self.run, times=1 + shed)
+
+
+class Shed(BudgetExceeded):
+    """A refusal that cost no transaction."""
+
+
+def named_object(params: dict[str, Any]) -> list[str]:
+    """What of the parameters may decide which budgets apply: every short text in them."""
+    return sorted(str(value)[:64] for value in params.values() if isinstance(value, str | int))

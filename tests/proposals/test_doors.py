@@ -1,0 +1,288 @@
+"""Every address of the site, and whose door it is: none lets an agent commit, approve or rule.
+
+An address that is in no list here fails the first test: whoever adds one says whose it is.
+"""
+
+import json
+import re
+from uuid import uuid4
+
+import pytest
+from django.apps import apps
+from django.test import Client
+from django.urls import get_resolver
+
+from ledger.models import LedgerEntry
+from proposals import defaults
+from proposals.models import Agent, AgentToken, Execution, Grant, Proposal, Review, Rule
+from tests.contract import assert_documented, assert_problem
+from tests.factories import (
+    AgentClient,
+    body,
+    make_agent,
+    make_checked,
+    make_person,
+    new_key,
+    painting,
+    token_for,
+    work,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
+
+ID = "(?P<proposal_id>[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})"
+AGENTS = {
+    "api/v1/^proposals/?$",
+    f"api/v1/^proposals/{ID}/?$",
+    f"api/v1/^proposals/{ID}/revisions/?$",
+    f"api/v1/^proposals/{ID}/withdraw/?$",
+    f"api/v1/^proposals/{ID}/undo/?$",
+    "api/v1/^actions/?$",
+    "api/v1/^actions/(?P<name>[a-z0-9_.]+)/?$",
+    "api/v1/^runs/(?P<run>.+)$",
+    "api/v1/^me/?$",
+}
+PEOPLE = {
+    "",
+    "recent/",
+    "proposals/<uuid:proposal_id>/",
+    "proposals/<uuid:proposal_id>/decide/",
+    "proposals/<uuid:proposal_id>/undo/",
+    "proposals/<uuid:proposal_id>/retry/",
+    "proposals/<uuid:proposal_id>/reconcile/",
+    "help/",
+    "sign-out/",
+}
+PUBLIC = {
+    "api/v1/^openapi\\.json/?$",
+    "api/v1/^docs/?$",
+    "api/v1/^(?P<rest>(?s:.*))$",
+    "api/",
+    "api/<path:rest>",
+    "healthz",
+    "sign-in/",
+}
+ADMIN = "admin/"  # people's, whatever is under it
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
+
+def routes(patterns=None, prefix=""):
+    """Every pattern of the site, with those it is included by."""
+    for pattern in get_resolver().url_patterns if patterns is None else patterns:
+        route = prefix + str(pattern.pattern)
+        if hasattr(pattern, "url_patterns"):
+            yield from routes(pattern.url_patterns, route)
+        else:
+            yield route
+
+
+def of(door):
+    is_admin = [route for route in routes() if route.startswith(ADMIN)]
+    return sorted(set(routes()) & door) + (is_admin if door is PEOPLE else [])
+
+
+@pytest.fixture
+def scene(toybox):
+    return Scene(toybox)
+
+
+class Scene:
+    """An agent with one proposal that waits for people and one that is committed."""
+
+    def __init__(self, toybox):
+        self.toybox = toybox
+        self.agent = make_agent()
+        self.pending = make_checked(agent=self.agent, params=painting(tier="medium"))
+        self.committed = make_checked(agent=self.agent, params=painting("green"))
+        self.token = token_for(self.agent)
+        make_person("rita")
+
+    def addresses(self, route):
+        """The route with real things in it: both proposals, or whatever the admin's page is of."""
+        plain = re.sub(r"[\^$]|/\?(?=\$)", "", route)
+        plain = plain.replace("(?P<name>[a-z0-9_.]+)", "toys.set").replace("\\.", ".")
+        plain = plain.replace("(?P<run>.+)", "run-1").replace("(?P<rest>(?s:.*))", "nowhere")
+        plain = plain.replace("<path:rest>", "nowhere").replace("(?P<url>.*)", "nowhere")
+        plain = re.sub(r"\(\?P<app_label>[^)]*\)", "proposals", plain)
+        plain = plain.replace("([^/]+)", "1").replace("<path:content_type_id>", "1")
+        plain = re.sub(r"<(path:object_|int:token_)?id>", self.primary_key(plain), plain)
+        plain = plain.replace("<uuid:proposal_id>", ID)
+        found = {f"/{plain.replace(ID, str(each.pk))}" for each in (self.pending, self.committed)}
+        assert not any(set("<>()^$\\") & set(address) for address in found), found
+        return sorted(found)
+
+    def primary_key(self, route):
+        """That of a row of the model which an admin page is of, if there is one."""
+        parts = route.split("/")
+        if len(parts) < 4 or parts[0] != "admin" or parts[1] not in apps.app_configs:
+            return "1"
+        row = apps.get_model(parts[1], parts[2])._default_manager.first()
+        return str(row.pk) if row else "1"
+
+    def form(self):
+        """What a person would send to approve, to change a rule or to run an admin's action."""
+        return {
+            "decision": "approve",
+            "digest": self.pending.current_check.digest,
+            "reason": "Approved by nobody at all.",
+            "name": "Everything is allowed",
+            "action": "*",
+            "effect": "allow",
+            "pattern": "*",
+            "is_active": "on",
+            "username": "rita",
+            "password": "guess",
+            "_save": "Save",
+        }
+
+    def state(self):
+        """All that an agent must not be able to change."""
+        return {
+            "rules": list(Rule.objects.order_by("pk").values()),
+            "agents": list(Agent.objects.order_by("pk").values()),
+            "grants": list(Grant.objects.order_by("pk").values()),
+            "tokens": list(AgentToken.objects.order_by("pk").values("pk", "revoked_at", "digest")),
+            "reviews": Review.objects.count(),
+            "executions": list(Execution.objects.order_by("pk").values("pk", "status")),
+            "effects": list(self.toybox.effects),
+            "decided": list(
+                Proposal.objects.filter(status__in=["approved", "committed", "rejected"])
+                .order_by("pk")
+                .values("pk", "status", "is_undone")
+            ),
+        }
+
+
+def test_every_address_has_an_owner():
+    unknown = {route for route in routes() if not route.startswith(ADMIN)} - (
+        AGENTS | PEOPLE | PUBLIC
+    )
+    assert not unknown, "Say in this file whose these addresses are."
+    assert len(of(PEOPLE)) > 50
+
+
+@pytest.mark.parametrize("checks_csrf", [True, False])
+def test_peoples_pages_take_no_notice_of_a_token(scene, checks_csrf):
+    client = Client(enforce_csrf_checks=checks_csrf, raise_request_exception=False)
+    before, entries = scene.state(), LedgerEntry.objects.count()
+    for route in of(PEOPLE):
+        for address in scene.addresses(route):
+            for method in METHODS:
+                sent = {"headers": {}} if method in {"GET", "HEAD"} else {"data": ""}
+                if method == "POST":
+                    sent = {"data": scene.form()}
+                anonymous = send(client, method, address, **sent)
+                sent["headers"] = {"Authorization": f"Bearer {scene.token}"}
+                with_token = send(client, method, address, **sent)
+                told = f"{method} {address}: {with_token.status_code}"
+                assert with_token.status_code == anonymous.status_code, told
+                assert with_token.get("Location") == anonymous.get("Location"), told
+                if method == "OPTIONS" and not with_token.content:
+                    continue  # which methods there are is no secret
+                assert with_token.status_code in {302, 403, 404, 405}, told
+                if with_token.status_code == 302:
+                    assert with_token["Location"].startswith(("/sign-in/", "/admin/")), told
+    assert scene.state() == before
+    assert LedgerEntry.objects.count() == entries
+
+
+def send(client, method, address, **sent):
+    if method == "POST":
+        return client.post(address, **sent)
+    return client.generic(method, address, **sent)
+
+
+def test_agents_addresses_commit_approve_and_rule_nothing(scene):
+    client = AgentClient(scene.token)
+    before = scene.state()
+    bodies = [
+        {},
+        body(run="other"),
+        {"rationale": "Better."},
+        {"decision": "approve", "digest": scene.pending.current_check.digest},
+        {"status": "approved"},
+    ]
+    for route in of(AGENTS) + of(PUBLIC):
+        for address in scene.addresses(route):
+            if not address.startswith("/api/"):
+                continue
+            for method in METHODS:
+                for data in bodies if method in {"POST", "PUT", "PATCH"} else [None]:
+                    headers = client.headers | {"Idempotency-Key": new_key()}
+                    response = client.http.generic(
+                        method,
+                        address,
+                        b"" if data is None else json.dumps(data).encode(),
+                        "application/json",
+                        headers=headers,
+                    )
+                    if method != "HEAD" and not address.endswith(("docs", "openapi.json")):
+                        assert_documented(response)
+                    assert response.status_code < 500, f"{method} {address}"
+    assert scene.state() == before, "before any worker ran, nothing was decided or written"
+    assert Proposal.objects.count() > 2, "and yet the agent was heard"
+    work()
+    assert Review.objects.count() == 0
+    assert list(Rule.objects.order_by("pk").values()) == before["rules"]
+    for proposal in Proposal.objects.exclude(pk=scene.committed.pk).filter(status="committed"):
+        assert proposal.tier == "low", "what commits by itself is what the rules allow"
+
+
+def test_the_agents_door_takes_no_session(scene):
+    """Not even that of a superuser who is in every group, with a CSRF token."""
+    boss = make_person("boss", groups=defaults.GROUPS, is_superuser=True, is_staff=True)
+    client = Client(raise_request_exception=False)
+    client.force_login(boss)
+    before = scene.state()
+    for route in of(AGENTS):
+        for address in scene.addresses(route):
+            for method in METHODS:
+                response = client.generic(method, address, b"{}", "application/json")
+                assert response.status_code in {401, 405}, f"{method} {address}"
+                assert not response.cookies
+    assert scene.state() == before
+
+
+def test_a_token_and_a_session_together_are_the_token_alone(scene):
+    client = Client(raise_request_exception=False)
+    client.force_login(make_person("rita"))
+    shown = client.get("/api/v1/me", headers={"Authorization": f"Bearer {scene.token}"})
+    assert shown.json()["name"] == "billing-bot"
+    refused = client.get("/api/v1/me", headers={"Authorization": "Bearer wrong"})
+    assert_problem(refused, 401, "unauthenticated")
+
+
+def test_service_accounts_cannot_sign_in(scene):
+    client = Client(raise_request_exception=False)
+    account = scene.agent.user
+    assert not client.login(username=account.username, password="")
+    client.force_login(account)
+    for address in ("/", "/recent/", f"/proposals/{scene.pending.pk}/", "/admin/"):
+        assert client.get(address).status_code in {302, 403}, address
+    assert client.post(f"/proposals/{scene.pending.pk}/decide/", scene.form()).status_code in {
+        302,
+        403,
+    }
+    assert Review.objects.count() == 0
+
+
+def test_the_door_says_the_same_of_what_is_others_and_of_what_is_not(scene):
+    stranger = AgentClient(token_for(make_agent("stranger-bot")))
+    for route in of(AGENTS):
+        if "proposal_id" not in route:
+            continue
+        for address in scene.addresses(route):
+            absent = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", str(uuid4()), address)
+            for method in ("GET", "POST"):
+                answers = [
+                    stranger.http.generic(
+                        method,
+                        each,
+                        b"",
+                        "application/json",
+                        headers=stranger.headers | {"Idempotency-Key": new_key()},
+                    )
+                    for each in (address, absent)
+                ]
+                assert answers[0].content == answers[1].content, address
+                assert answers[0].status_code == answers[1].status_code
