@@ -78,6 +78,18 @@ def reserve(charge: Charge) -> list[Standing]:
     return standings
 
 
+def standings(charge: Charge) -> list[Standing]:
+    """How the budgets that cover a charge stand with it reserved; a reading, not a promise."""
+    now = clock.now()
+    found = []
+    for budget in matching(charge):
+        if amount := charge.amount(budget.unit, budget.currency):
+            scope = budget.scopes.filter(key=budget.scope_key(charge)).first()
+            used = used_beside(scope, budget, charge.proposal, now) if scope else NOTHING
+            found.append(Standing(budget, used + amount))
+    return found
+
+
 def live(proposal: str) -> QuerySet[Reservation]:
     """What a proposal has reserved and not given back."""
     return Reservation.objects.filter(proposal=proposal).exclude(status=Reservation.Status.RELEASED)
@@ -136,6 +148,7 @@ def require_room(
             used=used,
             asked=amount,
             free_at=next_slot(budget, counting, used, amount),
+            at=now,
             suspends=budget.on_exceed == Budget.OnExceed.SUSPEND,
         )
     )

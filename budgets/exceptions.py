@@ -1,5 +1,6 @@
 """What budgets refuse."""
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -20,7 +21,15 @@ class Shortage:
     used: Decimal
     asked: Decimal
     free_at: datetime | None
+    at: datetime
     suspends: bool
+
+    @property
+    def retry_after(self) -> int | None:
+        """Whole seconds until the next slot, rounded up; None when waiting does not help."""
+        if self.free_at is None:
+            return None
+        return max(1, math.ceil((self.free_at - self.at).total_seconds()))
 
 
 class BudgetExceeded(Exception):

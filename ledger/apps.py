@@ -14,9 +14,10 @@ class LedgerConfig(AppConfig):
 
     def ready(self) -> None:
         from ledger import storage_guards
-        from ledger.models import LedgerEntry
+        from ledger.models import Checkpoint, Leaf, LedgerEntry, Node
 
-        storage_guards.protect(LedgerEntry)
+        for model in (LedgerEntry, Leaf, Node, Checkpoint):
+            storage_guards.protect(model)
         post_migrate.connect(assert_guards, sender=self)
         checks.register(check_guards, checks.Tags.database)
 

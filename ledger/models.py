@@ -1,4 +1,4 @@
-"""What is remembered: entries that only ever grow in number, and the head of each stream."""
+"""What is remembered: entries that only ever grow in number, their seals, and the heads."""
 
 import json
 from typing import Any
@@ -86,3 +86,66 @@ class LedgerEntry(AppendOnly):
     def body(self) -> dict[str, Any]:
         """The facts of the entry, from its canonical bytes."""
         return json.loads(bytes(self.canonical))["body"]
+
+
+class Leaf(AppendOnly):
+    """The place of one entry in the tree over the whole log. Places are dense; ids are not."""
+
+    leaf_index = models.PositiveBigIntegerField(primary_key=True)
+    entry_id = models.PositiveBigIntegerField(unique=True)
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        verbose_name_plural = "leaves"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"leaf {self.leaf_index}: entry {self.entry_id}"
+
+
+class Node(AppendOnly):
+    """The hash over a perfect subtree. Kept at every fourth level; the rest is soon computed."""
+
+    level = models.PositiveSmallIntegerField()
+    position = models.PositiveBigIntegerField()
+    hash = models.BinaryField(max_length=32)
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(
+                fields=["level", "position"], name="ledger_one_node_per_level_and_position"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"node {self.level}, {self.position}"
+
+
+class Checkpoint(AppendOnly):
+    """A signed statement of the whole log up to a size. `note` is it; the rest are copies."""
+
+    size = models.PositiveBigIntegerField(primary_key=True)
+    root = models.BinaryField(max_length=32)
+    at = models.DateTimeField()
+    note = models.TextField()
+    key_id = models.CharField(max_length=8)
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"checkpoint {self.size}"
+
+
+class Heartbeat(models.Model):
+    """When a process was last seen at work."""
+
+    name = models.CharField(max_length=50, primary_key=True)
+    at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return self.name

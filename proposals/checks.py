@@ -13,11 +13,10 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from budgets.exceptions import BudgetExceeded
 from ledger import clock, entries
 from ledger.canonical import digest
 from proposals import crashpoints, gate, seats, spending
-from proposals.exceptions import ActionError
+from proposals.exceptions import ActionError, OverBudget
 from proposals.gate import Findings
 from proposals.lifecycle import Status, transition
 from proposals.models import Check, Execution, Proposal, Revision
@@ -151,12 +150,12 @@ def land(
     try:
         with transaction.atomic():
             spending.reserve(proposal, revision.params, check)
-    except BudgetExceeded as error:
+    except OverBudget as error:
         return over_budget(proposal, check, error, now)
     return move_on(proposal, revision, check, now)
 
 
-def over_budget(proposal: Proposal, check: Check, error: BudgetExceeded, now: Any) -> None:
+def over_budget(proposal: Proposal, check: Check, error: OverBudget, now: Any) -> None:
     """The preview showed more than a budget allows: refused, and nothing is written."""
     refusal = {"code": "budget-exceeded", "detail": str(error), "retryable": True}
     transition(
@@ -164,7 +163,7 @@ def over_budget(proposal: Proposal, check: Check, error: BudgetExceeded, now: An
         Status.DENIED,
         actor=ACTOR,
         at=now,
-        body={"digest": check.digest, "budget": error.shortage.budget},
+        body={"digest": check.digest, "budget": error.facts["shortage"].budget},
         current_check=check,
         tier=check.tier,
         reason=str(error)[:500],

@@ -1,11 +1,17 @@
-"""What every installation starts with: the groups with their rights, and the first rules."""
+"""What every installation starts with: groups with their rights, first rules, first budgets."""
+
+from typing import TypeVar
 
 from django.contrib.auth.models import Group, Permission
+from django.db.models import Model
 
+from budgets.charges import Unit
+from budgets.models import Budget
 from proposals import services
 from proposals.models import Rule
 from proposals.policy import Effect
 
+Row = TypeVar("Row", bound=Model)
 VIEW = [
     "view_proposal",
     "view_revision",
@@ -17,8 +23,14 @@ VIEW = [
     "view_agent",
     "view_grant",
     "view_rule",
+    "view_budget",
+    "view_scope",
+    "view_reservation",
+    "view_refusal",
+    "view_freeze",
 ]
 EDIT_AGENTS = ["add_grant", "change_grant", "delete_grant", "add_agent", "change_agent"]
+EDIT_BUDGETS = ["add_budget", "change_budget"]
 GROUPS = {
     "reviewers": [*VIEW, "decide_proposal", "undo_proposal", "freeze_writes"],
     "senior-reviewers": [
@@ -37,7 +49,14 @@ GROUPS = {
         "view_agenttoken",
         "change_agenttoken",
     ],
-    "policy-administrators": [*VIEW, "freeze_writes", "add_rule", "change_rule", *EDIT_AGENTS],
+    "policy-administrators": [
+        *VIEW,
+        "freeze_writes",
+        "add_rule",
+        "change_rule",
+        *EDIT_BUDGETS,
+        *EDIT_AGENTS,
+    ],
     "auditors": [*VIEW, "view_idempotencykey", "view_ledgerentry", "view_agenttoken"],
 }
 RULES = [
@@ -75,6 +94,53 @@ RULES = [
     ),
 ]
 
+BUDGETS = [
+    Budget(
+        name="Proposals of an agent in a minute",
+        unit=Unit.PROPOSALS,
+        per_agent=True,
+        limit=600,
+        window_seconds=60,
+    ),
+    Budget(
+        name="Writes of an agent in a minute",
+        unit=Unit.WRITES,
+        per_agent=True,
+        limit=300,
+        window_seconds=60,
+    ),
+    Budget(name="Writes of a run", unit=Unit.WRITES, per_run=True, limit=1000),
+    Budget(
+        name="Writes to one object in a minute",
+        unit=Unit.WRITES,
+        resource_pattern="*/*",
+        per_resource=True,
+        limit=10,
+        window_seconds=60,
+    ),
+    Budget(
+        name="Objects of an agent in an hour",
+        unit=Unit.OBJECTS,
+        per_agent=True,
+        limit=2000,
+        window_seconds=3600,
+    ),
+    Budget(
+        name="Undo in a minute",
+        lane=Budget.Lane.UNDO,
+        unit=Unit.WRITES,
+        limit=60,
+        window_seconds=60,
+    ),
+]
+
+
+def ensure_budgets() -> None:
+    """Make the first budgets, where there never were any."""
+    if not Budget.history.exists():
+        for budget in BUDGETS:
+            services.save_budget(budget=copy_of(budget), person=None, is_new=True)
+
 
 def ensure() -> None:
     """Make the groups, and the first rules where there never were any. Safe to call again.
@@ -93,9 +159,10 @@ def ensure() -> None:
 def add_rules(rules: list[Rule]) -> None:
     """Store copies of these rules, each with its ledger entry."""
     for rule in rules:
-        values = {
-            field.name: getattr(rule, field.name)
-            for field in Rule._meta.concrete_fields
-            if not field.primary_key
-        }
-        services.save_rule(rule=Rule(**values), person=None, is_new=True)
+        services.save_rule(rule=copy_of(rule), person=None, is_new=True)
+
+
+def copy_of(row: Row) -> Row:
+    """The same row, not yet stored: what is listed above stays as it is listed."""
+    fields = [field.name for field in row._meta.concrete_fields if not field.primary_key]
+    return type(row)(**{name: getattr(row, name) for name in fields})

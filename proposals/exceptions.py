@@ -45,6 +45,12 @@ class WritesFrozen(ProposalError):
     code = "writes-frozen"
 
 
+class OverBudget(ProposalError):
+    """A budget leaves no room for this now."""
+
+    code = "budget-exceeded"
+
+
 class QueueFull(ProposalError):
     """Too many proposals of this agent are open already."""
 

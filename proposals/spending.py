@@ -5,10 +5,11 @@ from typing import Any
 
 from django.core.cache import cache
 
-from budgets import accounts, refusals
+from budgets import accounts, refusals, standings
 from budgets.charges import Charge
 from budgets.exceptions import BudgetExceeded, Shortage
 from ledger.canonical import digest
+from proposals.exceptions import OverBudget
 from proposals.models import Agent, Check, Proposal
 from proposals.registry import registry
 from proposals.services import stopping
@@ -50,13 +51,32 @@ def money(action: str, params: dict[str, Any], impact: dict[str, Any]) -> dict[s
 def reserve(
     proposal: Proposal, params: dict[str, Any], check: Check | None = None
 ) -> list[accounts.Standing]:
-    """Set aside what the proposal asks for, in all budgets or none. Raises BudgetExceeded."""
-    return accounts.reserve(charge(proposal, params, check))
+    """Set aside what the proposal asks for, in all budgets or none. Raises OverBudget."""
+    try:
+        return accounts.reserve(charge(proposal, params, check))
+    except BudgetExceeded as error:
+        raise over_budget(error.shortage) from error
 
 
-def refuse(error: BudgetExceeded, *, agent: Agent, run: str, times: int = 1) -> None:
+def over_budget(shortage: Shortage) -> OverBudget:
+    """The refusal that an agent is shown: the budget, its limit and window, when to come back."""
+    return OverBudget(
+        str(BudgetExceeded(shortage)),
+        shortage=shortage,
+        retry_after=shortage.retry_after,
+        budget={
+            "name": shortage.budget,
+            "unit": shortage.unit,
+            "limit": standings.plain(shortage.limit),
+            "used": standings.plain(shortage.used),
+            "window_seconds": shortage.window_seconds,
+        },
+    )
+
+
+def refuse(error: OverBudget, *, agent: Agent, run: str, times: int = 1) -> None:
     """Enter a refusal in the ledger, summed; and suspend the agent where the budget says so."""
-    shortage = error.shortage
+    shortage: Shortage = error.facts["shortage"]
     refusals.note(shortage, agent=str(agent.pk), agent_name=agent.name, run=run, times=times)
     if shortage.suspends and not agent.is_suspended:
         stopping.set_suspended(
@@ -76,30 +96,27 @@ class Shedding:
     """
 
     def __init__(self, agent: Agent, submission: Any) -> None:
-        self.agent, self.run = agent, submission.run
+        self.agent, self.run, self.is_shed = agent, submission.run, False
         place = [submission.run, submission.action, *named_object(submission.params)]
         self.name = f"shed:{agent.pk}:{digest(place)}"
 
     def refuse_if_remembered(self) -> None:
-        """Raise BudgetExceeded again if the database did so within the last second."""
+        """Raise OverBudget again if the database did so within the last second."""
         shortage: Shortage | None = cache.get(self.name)
         if shortage is not None:
-            raise Shed(shortage)
+            self.is_shed = True
+            raise over_budget(shortage)
 
-    def refused(self, error: BudgetExceeded) -> None:
+    def refused(self, error: OverBudget) -> None:
         """Count a refusal, and remember one that came from the database."""
-        if isinstance(error, Shed):
+        if self.is_shed:
             cache.add(f"{self.name}:shed", 0, 60)
             cache.incr(f"{self.name}:shed")
             return
         shed = cache.get(f"{self.name}:shed", 0)
         cache.delete(f"{self.name}:shed")
-        cache.set(self.name, error.shortage, REMEMBERED_SECONDS)
+        cache.set(self.name, error.facts["shortage"], REMEMBERED_SECONDS)
         refuse(error, agent=self.agent, run=self.run, times=1 + shed)
-
-
-class Shed(BudgetExceeded):
-    """A refusal that cost no transaction."""
 
 
 def named_object(params: dict[str, Any]) -> list[str]:

@@ -48,6 +48,7 @@ def writing(alias: str) -> Iterator[Any]:
     with ExitStack() as stack:
         stack.enter_context(refusals(alias))
         with unavailable(alias):
+            usable(alias)
             stack.enter_context(transaction.atomic(using=alias, durable=True))
             cursor = stack.enter_context(connections[alias].cursor())
             if connections[alias].vendor == "postgresql":

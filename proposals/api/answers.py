@@ -160,6 +160,36 @@ class Run(Answer):
     proposals: list[RunProposal]
 
 
+class BudgetScope(Answer):
+    """What is counted together: one agent's, one run's, one object's, or all that it covers."""
+
+    agent: bool
+    run: str | None
+    resource: str | None
+
+
+class Budget(Answer):
+    """One cap as it stands now; amounts are decimal text. `held` is part of `used`."""
+
+    budget: str
+    unit: Literal["proposals", "writes", "money", "objects"]
+    currency: str | None
+    limit: str
+    window_seconds: int | None = Field(description="Rolling; null for the life of a run")
+    scope: BudgetScope
+    used: str
+    held: str
+    remaining: str
+    next_slot_at: str | None
+    on_exceed: Literal["refuse", "suspend"]
+
+
+class Budgets(Answer):
+    """The caps that bind this agent."""
+
+    results: list[Budget]
+
+
 class Token(Answer):
     """The token of this request."""
 

@@ -123,6 +123,11 @@ RUN: dict[str, Any] = {
     "responses": answering(200, shape=answers.Run, problems=READING),
     "parameters": [OpenApiParameter("run", str, OpenApiParameter.PATH)],
 }
+BUDGETS: dict[str, Any] = {
+    "operation_id": "list_budgets",
+    "summary": "The caps that bind you",
+    "responses": answering(200, shape=answers.Budgets, problems=READING),
+}
 ME: dict[str, Any] = {
     "operation_id": "get_me",
     "summary": "Who am I",

@@ -10,6 +10,7 @@ from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as drf
 
+from proposals.api import limits
 from proposals.exceptions import InvalidRequest, ProposalError
 
 logger = logging.getLogger(__name__)
@@ -126,6 +127,8 @@ def respond(code: str, status: int, detail: str, **more: Any) -> JsonResponse:
     response = JsonResponse(problem, status=status, content_type=MEDIA_TYPE)
     if "retry_after" in problem:
         response["Retry-After"] = str(problem["retry_after"])
+    if budget := problem.get("budget"):
+        limits.tell_refused(response, budget, problem.get("retry_after"))
     return response
 
 

@@ -18,6 +18,7 @@ urlpatterns = [
     re_path(r"^actions/?$", views.Actions.as_view()),
     re_path(r"^actions/(?P<name>[a-z0-9_.]+)/?$", views.OneAction.as_view()),
     re_path(r"^runs/(?P<run>.+)$", views.OneRun.as_view()),
+    re_path(r"^budgets/?$", views.Budgets.as_view()),
     re_path(r"^me/?$", views.Me.as_view()),
     re_path(r"^openapi\.json/?$", schema, name="openapi"),
     re_path(r"^docs/?$", views.Docs.as_view(), name="api-docs"),

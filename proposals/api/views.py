@@ -15,9 +15,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from budgets import standings
 from proposals import idempotency, services
 from proposals.api import documentation as docs
-from proposals.api import patience, representation, shapes
+from proposals.api import limits, patience, representation, shapes
 from proposals.api.authentication import agent_of
 from proposals.api.representation import moment
 from proposals.exceptions import InvalidRequest, NotFound
@@ -67,6 +68,14 @@ def shown(
     return response
 
 
+def created(request: Request, proposal: Proposal, *, replayed: bool) -> Response:
+    """Answer a request that created something, or the repeat of one that did."""
+    response = shown(request, proposal.pk, 200 if replayed else 201, replayed=replayed)
+    if not replayed:
+        limits.tell(response, proposal)
+    return response
+
+
 class Proposals(AgentView):
     @extend_schema(**docs.SUBMIT)
     def post(self, request: Request) -> Response:
@@ -78,7 +87,7 @@ class Proposals(AgentView):
             fingerprint=idempotency.fingerprint("submit", request.data),
             submission=services.Submission(**asked.model_dump()),
         )
-        return shown(request, proposal.pk, 200 if replayed else 201, replayed=replayed)
+        return created(request, proposal, replayed=replayed)
 
     @extend_schema(**docs.LIST)
     def get(self, request: Request) -> Response:
@@ -178,7 +187,7 @@ class Revisions(AgentView):
             fingerprint=idempotency.fingerprint(f"amend {UUID(proposal_id)}", request.data),
             changes=changes,
         )
-        return shown(request, proposal.pk, 200 if replayed else 201, replayed=replayed)
+        return created(request, proposal, replayed=replayed)
 
 
 class Withdraw(AgentView):
@@ -201,7 +210,7 @@ class Undo(AgentView):
             fingerprint=idempotency.fingerprint(f"undo {UUID(proposal_id)}", request.data or {}),
             rationale=asked.rationale,
         )
-        return shown(request, proposal.pk, 200 if replayed else 201, replayed=replayed)
+        return created(request, proposal, replayed=replayed)
 
 
 def menu_item(action: Action) -> dict[str, Any]:
@@ -260,6 +269,14 @@ def own_run(agent: Agent, address: str) -> Run:
         if name.isprintable() and (run := agent.runs.filter(name=name).first()):
             return run
     raise NotFound
+
+
+class Budgets(AgentView):
+    @extend_schema(**docs.BUDGETS)
+    def get(self, request: Request) -> Response:
+        agent = agent_of(request)
+        gauges = standings.binding(str(agent.pk), agent.name)
+        return Response({"results": [standings.as_json(gauge) for gauge in gauges]})
 
 
 class Me(AgentView):

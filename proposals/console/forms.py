@@ -14,6 +14,11 @@ from proposals.registry import Tier, registry
 ANY = ("", "Any")
 
 
+def actions() -> list[tuple[str, str]]:
+    """Every action there is, also those that only undo."""
+    return [ANY, *((name, name) for name in sorted(registry.actions))]
+
+
 class SignIn(AuthenticationForm):
     """A name and a password, pasted or typed."""
 
@@ -24,15 +29,13 @@ class Filters(forms.Form):
     tier = forms.ChoiceField(
         required=False, choices=[ANY, *((tier.value, tier.value.capitalize()) for tier in Tier)]
     )
-    action = forms.ChoiceField(required=False)
+    action = forms.ChoiceField(required=False, choices=actions)
     agent = forms.ModelChoiceField(
         Agent.objects.order_by("name"), required=False, to_field_name="name", empty_label="Any"
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, auto_id="filter_%s", **kwargs)
-        names = sorted(registry.actions)
-        self.fields["action"].choices = [ANY, *((name, name) for name in names)]
+        super().__init__(*args, **{"auto_id": "filter_%s", **kwargs})
 
     def chosen(self) -> dict[str, str]:
         """The filters that are set and understood, as they stand in an address."""
@@ -44,7 +47,7 @@ class Filters(forms.Form):
 
     def words(self) -> list[tuple[str, str]]:
         """The filters that are set, for people."""
-        return [(self[name].label, word) for name, word in self.chosen().items()]
+        return [(str(self[name].label), word) for name, word in self.chosen().items()]
 
     def narrow(self, found: QuerySet[Proposal]) -> QuerySet[Proposal]:
         given = self.cleaned_data

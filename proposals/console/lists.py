@@ -117,7 +117,9 @@ def ordered(tab: str, found: QuerySet[Proposal], user: Any) -> QuerySet[Proposal
 
 def count(tab: str, user: Any) -> str:
     """How many are in a list, up to 99+; counted once per request."""
-    known = user.__dict__.setdefault("_countersign_counts", {})
+    if not hasattr(user, "_countersign_counts"):
+        user._countersign_counts = {}
+    known = user._countersign_counts
     if tab not in known:
         known[tab] = items(tab, user).order_by().values("pk")[: MOST_COUNTED + 1].count()
     return f"{MOST_COUNTED}+" if known[tab] > MOST_COUNTED else str(known[tab])

@@ -72,8 +72,8 @@ class Page:
     @property
     def proposed_by(self) -> str:
         """The agent by name, or the person."""
-        person = self.proposal.proposer
-        return presenters.name_of(person) if person else f"agent {self.proposal.agent.name}"
+        kind = "" if self.proposal.proposer_id else "agent "
+        return kind + presenters.proposed_by(self.proposal)
 
 
 class ReviewPage(Page):
@@ -222,7 +222,7 @@ class ReviewPage(Page):
 
     @property
     def run_name(self) -> str:
-        return self.proposal.run.name if self.proposal.run_id else ""
+        return self.proposal.run.name if self.proposal.run else ""
 
     @property
     def said_short(self) -> str:
@@ -287,7 +287,7 @@ class UndoView:
             and not self.conflicts
             and not any(group.changed for group in self.objects)
         )
-        alone = bool(preview) and not self.conflicts and preview.tier != Tier.HIGH
+        alone = preview is not None and not self.conflicts and preview.tier != Tier.HIGH
         self.consequence = COMMITS_ALONE if alone else NEEDS_ANOTHER
 
 
@@ -326,10 +326,12 @@ def shown(value: Any) -> str:
 
 def effect_in_words(proposal: Proposal, approvers: list[str]) -> str:
     """Who let a write through."""
-    check = proposal.current_check
     if approvers:
         return ", ".join(approvers)
-    if proposal.proposer_id and check and check.effect == Effect.ALLOW:
+    check = proposal.current_check
+    if check is None or check.effect != Effect.ALLOW:
+        return "see its timeline"
+    if proposal.proposer is not None:
         return f"{presenters.name_of(proposal.proposer)}, alone"
     return "policy, no person"
 

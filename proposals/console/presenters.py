@@ -84,12 +84,18 @@ class Row:
     @property
     def who(self) -> str:
         """The agent, or the person who proposed it."""
-        person = self.proposal.proposer
-        return name_of(person) if person else self.proposal.agent.name
+        return proposed_by(self.proposal)
 
 
 def name_of(person: Any) -> str:
     return person.get_full_name() or person.get_username()
+
+
+def proposed_by(proposal: Proposal) -> str:
+    """The name of the person who proposed it, else of the agent."""
+    if proposal.proposer is not None:
+        return name_of(proposal.proposer)
+    return proposal.agent.name if proposal.agent else ""
 
 
 def rows(proposals: Iterable[Proposal], query: str = "", user: Any = None) -> list[Row]:

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
+from django_htmx.middleware import HtmxDetails
 
 from proposals import rights, services, text
 from proposals.console import lists, presenters, writes
@@ -38,12 +39,18 @@ REASONS_KEPT = 5
 View = Callable[..., HttpResponse]
 
 
+class Request(HttpRequest):
+    """A request as the middleware leaves it."""
+
+    htmx: HtmxDetails
+
+
 def people_only(view: View) -> View:
     """For people with the right to view: signed in by session, never by a token."""
 
     @never_cache
     @wraps(view)
-    def guarded(request: HttpRequest, **named: Any) -> HttpResponse:
+    def guarded(request: Request, **named: Any) -> HttpResponse:
         if not request.user.is_authenticated:
             return to_sign_in(request, named.get("proposal_id"))
         if not rights.may_view(request.user):
@@ -53,7 +60,7 @@ def people_only(view: View) -> View:
     return guarded
 
 
-def to_sign_in(request: HttpRequest, proposal_id: UUID | None) -> HttpResponse:
+def to_sign_in(request: Request, proposal_id: UUID | None) -> HttpResponse:
     """Sign in, then come back to the page; a form that was sent leads back to its proposal."""
     back = request.get_full_path()
     if request.method != "GET":
@@ -62,12 +69,12 @@ def to_sign_in(request: HttpRequest, proposal_id: UUID | None) -> HttpResponse:
     return HttpResponseClientRedirect(answer.url) if request.htmx else answer
 
 
-def onwards(request: HttpRequest, url: str) -> HttpResponse:
+def onwards(request: Request, url: str) -> HttpResponse:
     """Go to another page, whichever way the form was sent."""
     return HttpResponseClientRedirect(url) if request.htmx else HttpResponseRedirect(url)
 
 
-def wants_part(request: HttpRequest) -> bool:
+def wants_part(request: Request) -> bool:
     return bool(request.htmx) and not request.htmx.history_restore_request
 
 
@@ -83,7 +90,7 @@ def find(proposal_id: UUID) -> Proposal:
 
 @require_GET
 @people_only
-def queue(request: HttpRequest) -> HttpResponse:
+def queue(request: Request) -> HttpResponse:
     """What is waiting on me, and what first?"""
     place = Place.of(request.GET, request.user)
     found = place.page()
@@ -113,7 +120,7 @@ def queue(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @people_only
-def proposal(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+def proposal(request: Request, proposal_id: UUID) -> HttpResponse:
     """Should this write happen?"""
     found = find(proposal_id)
     page = ReviewPage(found, request.user, Place.of(request.GET, request.user))
@@ -123,7 +130,7 @@ def proposal(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
 
 @require_POST
 @people_only
-def decide(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+def decide(request: Request, proposal_id: UUID) -> HttpResponse:
     """Record a verdict on exactly what was on the screen, and go on to the next item."""
     place = Place.of(request.POST.get("list", ""), request.user)
     next_url = place.onwards(proposal_id)
@@ -170,7 +177,7 @@ def outcome(proposal: Proposal, decision: str) -> str:
 
 
 def conflict(
-    request: HttpRequest, proposal_id: UUID, place: Place, form: DecisionForm, refusal: str
+    request: Request, proposal_id: UUID, place: Place, form: DecisionForm, refusal: str
 ) -> HttpResponse:
     """409: what was seen, what is true now, only the differences; the typed reason is kept."""
     reason = form.cleaned_data["reason"]
@@ -193,28 +200,28 @@ def conflict(
     }
     if wants_part(request):
         part = render(request, "console/parts/conflict.html", context, status=409)
-        return reswap(retarget(part, "#content"), "innerHTML show:window:top")
+        return reswap(retarget(part, "#content"), "innerHTML")
     return render(request, "console/conflict.html", context, status=409)
 
 
-def keep_reason(request: HttpRequest, proposal_id: UUID, reason: str) -> None:
+def keep_reason(request: Request, proposal_id: UUID, reason: str) -> None:
     """A reason is never asked for twice."""
     kept = {**request.session.get("reasons", {}), str(proposal_id): reason}
     request.session["reasons"] = dict(list(kept.items())[-REASONS_KEPT:])
 
 
-def kept_reason(request: HttpRequest, proposal_id: UUID) -> str:
+def kept_reason(request: Request, proposal_id: UUID) -> str:
     return request.session.get("reasons", {}).get(str(proposal_id), "")
 
 
-def forget_reason(request: HttpRequest, proposal_id: UUID) -> None:
+def forget_reason(request: Request, proposal_id: UUID) -> None:
     if kept_reason(request, proposal_id):
         keep_reason(request, proposal_id, "")
 
 
 @require_http_methods(["GET", "POST"])
 @people_only
-def undo(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+def undo(request: Request, proposal_id: UUID) -> HttpResponse:
     """What exactly would undoing do now? And, by POST, propose it."""
     found = find(proposal_id)
     form = UndoForm(request.POST or None)
@@ -251,7 +258,7 @@ def undo_now(found: Proposal) -> dict[str, Any]:
 
 @require_GET
 @people_only
-def recent(request: HttpRequest) -> HttpResponse:
+def recent(request: Request) -> HttpResponse:
     """What went live, including without a person, and can it be undone?"""
     form = WriteFilters(request.GET)
     form.is_valid()
@@ -271,20 +278,20 @@ def recent(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @people_only
-def retry(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+def retry(request: Request, proposal_id: UUID) -> HttpResponse:
     """Try a failed proposal again, from a fresh check."""
     return again(request, proposal_id, services.retry, "It is being checked again.")
 
 
 @require_POST
 @people_only
-def reconcile(request: HttpRequest, proposal_id: UUID) -> HttpResponse:
+def reconcile(request: Request, proposal_id: UUID) -> HttpResponse:
     """Settle an unknown outcome by asking the target."""
     return again(request, proposal_id, services.reconcile, "The target was asked.")
 
 
 def again(
-    request: HttpRequest, proposal_id: UUID, verb: Callable[..., Proposal], done: str
+    request: Request, proposal_id: UUID, verb: Callable[..., Proposal], done: str
 ) -> HttpResponse:
     """One of the operator's verbs: a reason in, a status line out."""
     find(proposal_id)
@@ -303,6 +310,6 @@ def again(
 
 @require_GET
 @people_only
-def help_page(request: HttpRequest) -> HttpResponse:
+def help_page(request: Request) -> HttpResponse:
     """What the words mean."""
     return render(request, "console/help.html", {"place": "help", "statuses": presenters.STATUSES})

@@ -46,11 +46,9 @@ def page(form: WriteFilters, before: str) -> Writes:
     )
     shown, chosen = listed[:LONGEST], form.chosen()
     older = ""
-    if len(listed) > LONGEST:
-        last_shown = shown[-1]
-        older = address(
-            chosen | {"before": f"{last_shown.committed_at.isoformat()}~{last_shown.pk}"}
-        )
+    last = shown[-1] if len(listed) > LONGEST else None
+    if last and last.committed_at:
+        older = address(chosen | {"before": f"{last.committed_at.isoformat()}~{last.pk}"})
     return Writes(named(rows(shown)), older, address(chosen) if boundary else "")
 
 

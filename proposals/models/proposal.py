@@ -89,6 +89,8 @@ class Proposal(Chain):
     committed_at = models.DateTimeField(null=True)
 
     objects = ProposalQuerySet.as_manager()
+    # How its budgets stood when it was reserved; set by the verb that reserved, stored nowhere.
+    standings: list = []
     history = HistoricalRecords(
         excluded_fields=["ledger_number", "ledger_hash", "result", "error"],
         cascade_delete_history=False,

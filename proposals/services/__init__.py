@@ -11,6 +11,7 @@ from proposals.services.configuration import (
     grant,
     record_change,
     remove_grant,
+    save_budget,
     save_rule,
 )
 from proposals.services.decisions import review
@@ -37,6 +38,7 @@ __all__ = [
     "remove_grant",
     "retry",
     "review",
+    "save_budget",
     "save_rule",
     "set_suspended",
     "submit",

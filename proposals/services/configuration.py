@@ -6,6 +6,7 @@ from uuid import UUID
 from django.contrib.auth import get_user_model
 from django.db import transaction
 
+from budgets.models import Budget
 from ledger import entries
 from proposals.exceptions import InvalidRequest, NotFound
 from proposals.models import Agent, Grant, Rule
@@ -41,6 +42,30 @@ def save_rule(*, rule: Rule, person: Any, is_new: bool) -> Rule:
         },
     )
     return rule
+
+
+@transaction.atomic
+def save_budget(*, budget: Budget, person: Any, is_new: bool) -> Budget:
+    """Store a budget, and enter its whole content in the ledger. Raises ValidationError."""
+    budget.full_clean()
+    budget.save()
+    facts = {
+        field.name: text_of(getattr(budget, field.name))
+        for field in Budget._meta.concrete_fields
+        if not field.primary_key
+    }
+    record_change(
+        stream=f"budget:{budget.pk}",
+        kind="budget.created" if is_new else "budget.changed",
+        person=person,
+        body=facts,
+    )
+    return budget
+
+
+def text_of(value: Any) -> Any:
+    """A value as a ledger body holds it: amounts as text."""
+    return value if isinstance(value, bool | int | None) else str(value)
 
 
 @transaction.atomic

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from django.conf import settings
 
-from budgets.exceptions import BudgetExceeded
 from ledger import clock, entries
 from ledger.canonical import canonical, digest
 from ledger.identifiers import uuid7
@@ -20,6 +19,7 @@ from proposals.exceptions import (
     InvalidParams,
     InvalidRequest,
     NotFound,
+    OverBudget,
     QueueFull,
     WritesFrozen,
 )
@@ -51,7 +51,7 @@ def submit(
 
     The second value says whether it was a replay; a new proposal has its budgets' `standings`.
     Raises WritesFrozen, AgentSuspended, ActionNotGranted (an unknown action looks the same),
-    InvalidParams, QueueFull, BudgetExceeded, and what `idempotency.once` raises.
+    InvalidParams, QueueFull, OverBudget, and what `idempotency.once` raises.
     """
     proposal_id = uuid7()
     shedding = spending.Shedding(agent, submission)
@@ -103,7 +103,7 @@ def submit(
             write=write,
             before=refuse_early,
         )
-    except BudgetExceeded as error:
+    except OverBudget as error:
         shedding.refused(error)
         raise
 
@@ -132,15 +132,20 @@ def amend(
         evidence = changes.get("evidence", kept_evidence(former))
         storable(Submission(proposal.action, params, "", rationale, evidence))
         revise(proposal, agent.actor, agent.name, params, rationale, evidence, former.context)
+        proposal.standings = spending.reserve(proposal, params)
         return proposal
 
-    return idempotency.once(
-        agent=agent,
-        key=key,
-        fingerprint=fingerprint,
-        proposal_id=known(agent, proposal_id),
-        write=write,
-    )
+    try:
+        return idempotency.once(
+            agent=agent,
+            key=key,
+            fingerprint=fingerprint,
+            proposal_id=known(agent, proposal_id),
+            write=write,
+        )
+    except OverBudget as error:
+        spending.refuse(error, agent=agent, run="")
+        raise
 
 
 def require_open_intake(agent: Agent) -> None:

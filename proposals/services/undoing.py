@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 from ledger import clock
 from ledger.canonical import digest
 from ledger.identifiers import uuid7
-from proposals import idempotency, rights
+from proposals import idempotency, rights, spending
 from proposals.exceptions import (
     ActionError,
     AgentSuspended,
@@ -17,12 +17,13 @@ from proposals.exceptions import (
     NotEligible,
     NotFound,
     NothingToUndo,
+    OverBudget,
 )
 from proposals.lifecycle import Status
 from proposals.models import Agent, Execution, Proposal
 from proposals.registry import Call, Conflict, Preview, registry
 from proposals.services.decisions import invalid
-from proposals.services.submission import known, lock_own, revise, store
+from proposals.services.submission import known, lock_own, require_open_intake, revise, store
 
 LIVE_UNDO = "proposal_one_live_undo_per_commit"
 
@@ -90,6 +91,7 @@ def undo_by_agent(
         agent.refresh_from_db(fields=["is_suspended"])
         if agent.is_suspended:
             raise AgentSuspended
+        require_open_intake(agent)
         forward = lock_own(agent, proposal_id)
         return compensating(
             forward,
@@ -102,9 +104,13 @@ def undo_by_agent(
         )
 
     known(agent, proposal_id)
-    return idempotency.once(
-        agent=agent, key=key, fingerprint=fingerprint, proposal_id=undo_id, write=write
-    )
+    try:
+        return idempotency.once(
+            agent=agent, key=key, fingerprint=fingerprint, proposal_id=undo_id, write=write
+        )
+    except OverBudget as error:
+        spending.refuse(error, agent=agent, run="")
+        raise
 
 
 def compensating(
@@ -146,6 +152,7 @@ def compensating(
                 clock.now(),
                 {"compensates": str(forward.pk), **(facts or {})},
             )
+            proposal.standings = spending.reserve(proposal, call.params)
     except IntegrityError as error:
         if LIVE_UNDO in str(error) or "compensates_id" in str(error):
             raise AlreadyUndone from error

@@ -67,22 +67,22 @@ class Search:
                 continue
             self.found.steps += 1
             self.found.seen.add(self.note(state, move))
-            there = self.meet(move.after, here, move.label)
+            there = self.numbers.get(move.after, -1)
+            if there < 0:
+                there = self.meet(move.after, here, move.label)
+                if reason := self.wrong(move.after):
+                    self.report(reason, there)
+                    return
             if move.kind == "system":
                 self.onward[here].append(there)
-            if reason := self.wrong(move.after):
-                self.report(reason, there)
-                return
         if not self.onward[here] and not self.rests(state):
             self.report("nothing goes on by itself, and nobody is waited for", here)
 
     def meet(self, state: Any, parent: int, label: str) -> int:
-        number = self.numbers.get(state)
-        if number is None:
-            number = self.numbers[state] = len(self.parents)
-            self.parents.append((parent, label))
-            self.onward.append([])
-            self.queue.append(state)
+        number = self.numbers[state] = len(self.parents)
+        self.parents.append((parent, label))
+        self.onward.append([])
+        self.queue.append(state)
         return number
 
     def report(self, reason: str, number: int) -> None:

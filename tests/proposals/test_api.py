@@ -457,6 +457,7 @@ class TestEveryAddress:
             "/api/v1/actions",
             "/api/v1/actions/{name}",
             "/api/v1/runs/{run}",
+            "/api/v1/budgets",
             "/api/v1/me",
         }
 

@@ -99,12 +99,12 @@ class Scene:
 
     def addresses(self, route):
         """The route with real things in it: both proposals, or whatever the admin's page is of."""
-        plain = re.sub(r"[\^$]|/\?(?=\$)", "", route)
+        plain = route.replace("([^/]+)", "1").replace("/?$", "").replace("^", "").replace("$", "")
         plain = plain.replace("(?P<name>[a-z0-9_.]+)", "toys.set").replace("\\.", ".")
         plain = plain.replace("(?P<run>.+)", "run-1").replace("(?P<rest>(?s:.*))", "nowhere")
         plain = plain.replace("<path:rest>", "nowhere").replace("(?P<url>.*)", "nowhere")
         plain = re.sub(r"\(\?P<app_label>[^)]*\)", "proposals", plain)
-        plain = plain.replace("([^/]+)", "1").replace("<path:content_type_id>", "1")
+        plain = plain.replace("<path:content_type_id>", "1")
         plain = re.sub(r"<(path:object_|int:token_)?id>", self.primary_key(plain), plain)
         plain = plain.replace("<uuid:proposal_id>", ID)
         found = {f"/{plain.replace(ID, str(each.pk))}" for each in (self.pending, self.committed)}

@@ -39,6 +39,7 @@ class Command(BaseCommand):
         administrator.set_password(password)
         with transaction.atomic():
             defaults.ensure()
+            defaults.ensure_budgets()
             administrator.save()
             administrator.groups.set(Group.objects.filter(name="policy-administrators"))
         self.stdout.write(f"{administrator.username} can sign in, make accounts and choose groups.")

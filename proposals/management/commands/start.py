@@ -46,6 +46,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0, interactive=False)
         call_command("check", databases=["default"])
         defaults.ensure()
+        defaults.ensure_budgets()
         if settings.DEMO:
             from proposals.demonstration import people, shop
 
