@@ -1,5 +1,6 @@
 """Every setting, read once from the environment. An unsafe combination refuses to start."""
 
+import hashlib
 import secrets
 import sys
 from pathlib import Path
@@ -137,6 +138,15 @@ SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
 }
 
+# A server that went away without a word is noticed in seconds, not when TCP gives up.
+POSTGRESQL_OPTIONS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+
 
 def database(url: str) -> dict:
     """A Django database entry from a URL, with the options this product relies on."""
@@ -147,7 +157,28 @@ def database(url: str) -> dict:
         return config | {"OPTIONS": dict(SQLITE_OPTIONS), "TEST": test}
     if not config["ENGINE"].endswith("postgresql"):
         raise ImproperlyConfigured("Countersign runs on PostgreSQL or SQLite.")
-    return config | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
+    options = POSTGRESQL_OPTIONS | config.get("OPTIONS", {})
+    return config | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+
+
+def place(config: dict) -> str:
+    """Which database this is: by server and name, or by file."""
+    host, port = config.get("HOST") or "localhost", config.get("PORT") or 5432
+    return f"{host}:{port}/{config['NAME']}" if "postgresql" in config["ENGINE"] else config["NAME"]
+
+
+def shop_database(ours: dict) -> dict:
+    """The demonstration's target: what the environment names, else one of its own beside ours."""
+    given = env.str("SHOP_DATABASE_URL", default="")
+    if given:
+        theirs = database(given)
+        if place(theirs) == place(ours):
+            raise ImproperlyConfigured("SHOP_DATABASE_URL must not be the product's own database.")
+        return theirs
+    if not ours["ENGINE"].endswith("postgresql"):
+        return database(f"sqlite:///{DATA_DIR / 'shop.sqlite3'}")
+    # PostgreSQL cuts names at 63 bytes; cut ours first, or both could become the same one.
+    return ours | {"NAME": f"{ours['NAME'][:58]}_shop", "TEST": {"MIGRATE": False}}
 
 
 DATABASES = {
@@ -162,9 +193,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TABLE_FILES = env.list("COUNTERSIGN_TABLES", default=[])
 if DEMO:
     TABLE_FILES.append(str(BASE_DIR / "proposals" / "demonstration" / "shop.toml"))
-    DATABASES["shop"] = database(
-        env.str("SHOP_DATABASE_URL", default="") or f"sqlite:///{DATA_DIR / 'shop.sqlite3'}"
-    )
+    DATABASES["shop"] = shop_database(DATABASES["default"])
 
 AUTH_PASSWORD_VALIDATORS = [
     {
@@ -247,18 +276,44 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["proposals.api.documentation.without_trailing_slashes"],
 }
 
-# Celery. The row is the queue and the message a doorbell, so early acknowledgement is right: a lost
-# message costs seconds, never a write. Nothing is retried by the transport itself.
+# Redis, where there is one: nothing in it is the truth, and it may be down at any time. So waits are
+# short, nothing is retried, and whoever meets an outage spares it for a while (proposals.outage).
+# What shares a database shares a queue; instances on one Redis do not hear each other.
 REDIS_URL = env.str("REDIS_URL", default="")
+QUEUE = (
+    env.str("COUNTERSIGN_QUEUE", default="")
+    or hashlib.sha256(place(DATABASES["default"]).encode()).hexdigest()[:12]
+)
+REDIS_PATIENCE = {"socket_connect_timeout": 0.5, "socket_timeout": 1, "socket_keepalive": True}
+if REDIS_URL:
+    CACHES = {
+        "default": {
+            "BACKEND": "approvals_site.cache.Cache",
+            "LOCATION": REDIS_URL,
+            "KEY_PREFIX": f"countersign:{QUEUE}:cache",
+            "OPTIONS": {
+                **REDIS_PATIENCE,
+                "socket_connect_timeout": 0.2,
+                "socket_timeout": 0.2,
+                "serializer": "approvals_site.cache.SignedSerializer",
+            },
+        }
+    }
+else:
+    CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+# Celery. The row is the queue and the message a doorbell, so early acknowledgement is right: a lost
+# message costs seconds, never a write. No message waits longer than a worker is busy, so Redis's
+# visibility timeout, which would deliver it again, never comes into play.
 BROKER_DIR = DATA_DIR / "broker"
 CELERY_BROKER_URL = REDIS_URL or "filesystem://"
 if REDIS_URL:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
-        "socket_timeout": 5,
-        "socket_connect_timeout": 2,
-        "socket_keepalive": True,
+        **REDIS_PATIENCE,
         "health_check_interval": 10,
+        "global_keyprefix": f"countersign:{QUEUE}:",
     }
+    CELERY_WORKER_DISABLE_PREFETCH = True
 else:
     for folder in ("queue", "processed", "control"):
         (BROKER_DIR / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -271,6 +326,9 @@ else:
         "polling_interval": 0.05,
     }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_CONNECTION_TIMEOUT = 1
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False  # or whoever reaches the broker could stop the workers
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 0}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = False
@@ -278,8 +336,15 @@ CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TASK_TIME_LIMIT = 50
+# Connections outlive tasks, and are tried before they are used again (celery.py).
+CELERY_DB_REUSE_MAX = 1_000_000
 CELERY_TASK_DEFAULT_QUEUE = "countersign"
+
+# How many processes `make run` starts where there is a Redis; the embedded default has one each.
+WEB_PROCESSES = env.int("WEB_PROCESSES", default=2)
+WORKER_PROCESSES = env.int("WORKER_PROCESSES", default=2)
 
 LOGGING = {
     "version": 1,
@@ -300,3 +365,5 @@ BELL_ANSWER_SECONDS = 5
 DUPLICATE_WINDOW_HOURS = 24
 MAX_OPEN_PROPOSALS_PER_AGENT = env.int("MAX_OPEN_PROPOSALS_PER_AGENT", default=1000)
 HELD_RETRY_SECONDS = 5
+UNSEALED_LIMIT_SECONDS = env.int("UNSEALED_LIMIT_SECONDS", default=60)
+CLOCK_LIMIT_SECONDS = env.int("CLOCK_LIMIT_SECONDS", default=30)

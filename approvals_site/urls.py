@@ -11,6 +11,7 @@ urlpatterns = [
     path("api/", problems.not_found),
     path("api/<path:rest>", problems.not_found),
     path("healthz", health.alive),
+    path("readyz", health.ready),
     path("admin/", admin.site.urls),
     path("", include("proposals.console.urls")),
 ]

@@ -63,6 +63,22 @@ def verifying_keys(path: Path | None = None) -> list[VerifyingKey]:
     return found
 
 
+def replace() -> None:
+    """Seal with a new key from now on: for a key that is lost, or that others may have read.
+
+    The log keeps its name. Whoever pinned the old public key must be given the new one by hand.
+    """
+    known = verifying_keys()
+    if not known:
+        raise KeyProblem(f"{public_path()} is missing: put it back, it names the log.")
+    path = private_path()
+    if path.exists():
+        path.rename(path.with_name(f"{path.name}.retired-{secrets.token_hex(4)}"))
+    key = SigningKey.generate(known[-1].name)
+    _write_new(path, key)
+    _publish(key.public)
+
+
 def _write_new(path: Path, key: SigningKey) -> None:
     """Write the key whole before it has its name; of two that start at once, one key stays."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

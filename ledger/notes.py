@@ -42,7 +42,7 @@ class VerifyingKey:
 
     def __init__(self, name: str, public: bytes) -> None:
         if not name or any(char.isspace() or char == "+" for char in name) or len(public) != 32:
-            raise BadNote("A key has a name without spaces and plus signs, and 32 bytes.")
+            raise BadNote("a key has a name without spaces and plus signs, and 32 bytes")
         self.name, self.public = name, public
 
     @classmethod
@@ -51,7 +51,7 @@ class VerifyingKey:
         data = _decode(rest.partition("+")[2])
         key = cls(name, data[1:])
         if str(key) != text.strip():
-            raise BadNote("Not a public key for Ed25519 notes.")
+            raise BadNote("it is not a public key for Ed25519 notes")
         return key
 
     @cached_property
@@ -92,10 +92,10 @@ class SigningKey:
         name, _, rest = text.strip().removeprefix(SECRET).partition("+")
         data = _decode(rest.partition("+")[2])
         if len(data) != 33:
-            raise BadNote("Not a private key for Ed25519 notes.")
+            raise BadNote("it is not a private key for Ed25519 notes")
         key = cls(name, data[1:])
         if key.secret() != text.strip():
-            raise BadNote("Not a private key for Ed25519 notes.")
+            raise BadNote("it is not a private key for Ed25519 notes")
         return key
 
     def secret(self) -> str:
@@ -144,11 +144,11 @@ def open_note(note: str, keys: Iterable[VerifyingKey]) -> OpenedNote:
     and none of them signed; without any key only the form is checked.
     """
     text, blank, block = note.rpartition("\n\n")
-    text += "\n"
-    head = parse_head(text)
     lines = block.split("\n")
     if not blank or lines.pop() or not lines:
         raise BadNote("it has no signature")
+    text += "\n"
+    head = parse_head(text)
     known = {(key.name, key.id): key for key in keys}
     signer = None
     for line in lines:
@@ -194,7 +194,7 @@ def _decode(text: str) -> bytes:
     try:
         data = b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        raise BadNote("It holds text that is not base64.") from None
+        raise BadNote("it holds text that is not base64") from None
     if _encode(data) != text:
-        raise BadNote("It holds base64 that is not canonical.")
+        raise BadNote("it holds base64 that is not canonical")
     return data

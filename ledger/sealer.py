@@ -8,8 +8,10 @@ more. `Horizon` knows that floor; without one, the whole table is asked.
 import logging
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import timedelta
+from typing import NamedTuple
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, Max, OuterRef, QuerySet
 
@@ -47,9 +49,17 @@ def seal(limit: int = LIMIT, *, floor: int = 0) -> Checkpoint | None:
     Raises KeyProblem, and SealRefused where the newest checkpoint does not hold.
     """
     try:
-        return _seal(limit, floor)
+        sealed = _seal(limit, floor)
     except AnotherSealer:
         return None
+    return sealed.checkpoint if sealed else None
+
+
+class Sealed(NamedTuple):
+    """One batch: its checkpoint, and the highest id in it."""
+
+    checkpoint: Checkpoint
+    entry_id: int
 
 
 @dataclass
@@ -83,6 +93,18 @@ class Horizon:
         self.full_at = time.monotonic() + FULL_SECONDS
 
 
+def is_fresh() -> bool:
+    """Whether the oldest entry after the newest sealed one waits within the limit.
+
+    Two look-ups, for pages that are asked often; `verify_ledger` looks for every entry.
+    """
+    last = Leaf.objects.aggregate(last=Max("entry_id"))["last"] or 0
+    waiting = LedgerEntry.objects.filter(pk__gt=last).order_by("pk").values_list("at", flat=True)
+    oldest = waiting.first()
+    limit = timedelta(seconds=settings.UNSEALED_LIMIT_SECONDS)
+    return oldest is None or clock.now() - oldest <= limit
+
+
 _horizon = Horizon()
 _complaint = ("", 0.0)
 
@@ -107,20 +129,18 @@ def _tick(horizon: Horizon) -> None:
         horizon.start_over()
     if newest == horizon.floor:
         return
-    is_reached = horizon.is_reached()
+    is_reached, above = horizon.is_reached(), horizon.floor
     for _ in range(BATCHES):
-        if not unsealed(horizon.floor).exists():
+        sealed = _seal(LIMIT, above) if unsealed(above).exists() else None
+        if sealed is None:
             break
-        if _seal(LIMIT, horizon.floor) is None:
-            break
-    else:
-        return  # there is more than one tick's share, so nothing is settled yet
-    if is_reached:
+        above = sealed.entry_id
+    if is_reached and not unsealed(horizon.floor).exists():
         horizon.floor = max(horizon.floor, horizon.ceiling)
         horizon.look(newest)
 
 
-def _seal(limit: int, floor: int) -> Checkpoint | None:
+def _seal(limit: int, floor: int) -> Sealed | None:
     with transaction.atomic():  # on SQLite this takes the one lock for writing
         if connection.vendor == "postgresql":
             _lock()
@@ -131,9 +151,10 @@ def _seal(limit: int, floor: int) -> Checkpoint | None:
         grown = _continue(last)
         if last is None or last.key_id != key.public.id.hex():
             _register(key.public)
-        chosen = unsealed(floor).order_by("pk").values_list("pk", "hash")[:limit]
+        chosen = list(unsealed(floor).order_by("pk").values_list("pk", "hash")[:limit])
         _extend(grown, chosen)
-        return _sign(grown, key, after=last.size if last else 0)
+        checkpoint = _sign(grown, key, after=last.size if last else 0)
+        return Sealed(checkpoint, chosen[-1][0])
 
 
 def _lock() -> None:
@@ -167,7 +188,7 @@ def _register(key: notes.VerifyingKey) -> None:
     )
 
 
-def _extend(grown: merkle.Tree, chosen: Any) -> None:
+def _extend(grown: merkle.Tree, chosen: list[tuple[int, bytes]]) -> None:
     leaves, complete = [], []
     for pk, hash_ in chosen:
         leaf = merkle.leaf_hash(bytes(hash_))

@@ -1,92 +1,28 @@
 """Proves that no entry was changed, removed, added or moved since it was written.
 
-Every entry is read once, in constant memory and from one snapshot, so that writers may go on.
-Other apps register the heads that they keep, and what else the ledger lets them prove.
+Entries are read twice, along their streams and along the sealed tree, in constant memory and from
+one snapshot, so that writers may go on. Other apps register the heads that they keep, and what
+else the ledger lets them prove.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from enum import IntEnum
 from itertools import islice
-from typing import Any, NamedTuple
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import OuterRef, Subquery
 
-from ledger import chain, storage_guards
+from ledger import chain, seals, storage_guards
+from ledger.keys import KeyProblem, verifying_keys
 from ledger.models import LedgerEntry, Stream
+from ledger.notes import BadNote, VerifyingKey, open_note
+from ledger.report import Problem, Report, Result
+
+__all__ = ["Head", "Problem", "Report", "Result", "register_facts", "register_heads", "verify"]
 
 BATCH = 500
-SHOWN = 20
-NOT_CHECKED = (
-    "Seals: this release signs none. Whoever owns the database could rewrite entries, hashes and "
-    "heads together, or put back an old copy; only a head noted elsewhere would show it.",
-    "Whether what the entries say was true when they were written.",
-)
-
 Head = tuple[str, int, bytes]  # stream, number and hash of its last entry
-
-
-class Result(IntEnum):
-    """What was found; the value is the exit status."""
-
-    INTACT = 0
-    TAMPERED = 1
-    INCOMPLETE = 2
-
-
-class Problem(NamedTuple):
-    """Evidence of tampering, at an entry; `id` is None where no entry is left to point at."""
-
-    stream: str
-    number: int
-    id: int | None
-    why: str
-
-    def __str__(self) -> str:
-        where = f"Entry {self.id}" if self.id else "An entry that is gone"
-        return f"{where} ({self.stream}, number {self.number}): {self.why}."
-
-
-@dataclass
-class Report:
-    """What was read, what was found, and what was not looked at."""
-
-    entries: int = 0
-    streams: int = 0
-    problem_count: int = 0
-    problems: list[Problem] = field(default_factory=list)
-    first_bad: Problem | None = None
-    guards_missing: list[str] = field(default_factory=list)
-    unreadable: str = ""
-    not_checked: tuple[str, ...] = NOT_CHECKED
-    seconds: float = 0.0
-
-    @property
-    def result(self) -> Result:
-        if self.first_bad:
-            return Result.TAMPERED
-        if self.guards_missing or self.unreadable:
-            return Result.INCOMPLETE
-        return Result.INTACT
-
-    def add(self, problem: Problem) -> None:
-        """Count a problem, and remember the one at the oldest entry."""
-        self.problem_count += 1
-        if len(self.problems) < SHOWN:
-            self.problems.append(problem)
-        if self.first_bad is None or _age(problem) < _age(self.first_bad):
-            self.first_bad = problem
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {
-            "result": self.result.name.lower(),
-            "problems": [problem._asdict() for problem in self.problems],
-            "first_bad": self.first_bad._asdict() if self.first_bad else None,
-        }
-
 
 _head_providers: list[Callable[[], Iterable[Head]]] = []
 _fact_checks: list[Callable[[], Iterable[Problem]]] = []
@@ -107,14 +43,30 @@ def register_facts(check: Callable[[], Iterable[Problem]]) -> None:
         _fact_checks.append(check)
 
 
-def verify() -> Report:
-    """Check the whole ledger. Never raises for what it finds."""
+def verify(*, keys: Sequence[VerifyingKey] = (), checkpoints: Sequence[str] = ()) -> Report:
+    """Check the whole ledger. Never raises for what it finds.
+
+    `keys` are trusted instead of those in the data folder. `checkpoints` are notes that were kept
+    elsewhere: the ledger must continue each of them.
+    """
     report, started = Report(), time.monotonic()
+    report.is_key_pinned, report.is_checkpoint_pinned = bool(keys), bool(checkpoints)
+    try:
+        keys = keys or verifying_keys()
+    except KeyProblem as problem:
+        report.unproven.append(str(problem))
+    pinned = []
+    for note in checkpoints:
+        try:
+            pinned.append(open_note(note, keys).head)
+        except BadNote as why:
+            report.add(Problem("seal", 0, None, str(why), "The checkpoint kept elsewhere"))
     try:
         report.guards_missing = storage_guards.missing(connection)
         with _snapshot():
             _check_entries(report)
             _check_heads(report)
+            seals.check(report, keys=keys, pinned=pinned)
             for check in _fact_checks:
                 for problem in check():
                     report.add(problem)
@@ -122,11 +74,6 @@ def verify() -> Report:
         report.unreadable = f"The database could not be read: {error}".strip()
     report.seconds = round(time.monotonic() - started, 3)
     return report
-
-
-def _age(problem: Problem) -> tuple[bool, int]:
-    """Order by entry; what is gone comes last, as a cut tail has no younger entry."""
-    return problem.id is None, problem.id or 0
 
 
 @contextmanager

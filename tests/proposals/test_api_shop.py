@@ -238,7 +238,7 @@ keys = st.sampled_from(["1", "2", "42", "0", "-1", "9" * 18, "9" * 19, "01", "ï¼
 
 
 @settings(
-    max_examples=80,
+    max_examples=50,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

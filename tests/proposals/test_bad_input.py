@@ -347,7 +347,7 @@ headers = st.fixed_dictionaries(
     },
 )
 fuzzing = settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -1,11 +1,15 @@
-"""`verify_ledger`: exit status 0 intact, 1 tampered, 2 incomplete."""
+"""`verify_ledger`: exit status 0 intact, 1 tampered, 2 incomplete, 3 wrong use."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from ledger.keys import KeyProblem, verifying_keys
 from ledger.verify import Report, Result, verify
+
+WRONG_USE = 3
 
 
 class Command(BaseCommand):
@@ -14,9 +18,28 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
+        parser.add_argument(
+            "--key",
+            type=Path,
+            metavar="FILE",
+            help="trust these public keys instead of those in the data folder",
+        )
+        parser.add_argument(
+            "--checkpoint",
+            type=Path,
+            metavar="FILE",
+            action="append",
+            default=[],
+            help="a checkpoint kept elsewhere, which the ledger must continue; may be repeated",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = verify()
+        try:
+            keys = verifying_keys(options["key"]) if options["key"] else ()
+            notes = [path.read_text().strip() + "\n" for path in options["checkpoint"]]
+        except (KeyProblem, OSError, UnicodeDecodeError) as error:
+            raise CommandError(str(error), returncode=WRONG_USE) from error
+        report = verify(keys=keys, checkpoints=notes)
         if options["json"]:
             self.stdout.write(json.dumps(report.as_json(), indent=2))
         else:
@@ -29,9 +52,12 @@ class Command(BaseCommand):
 
 def lines(report: Report) -> list[str]:
     """The report for a reader; what was not checked is always said."""
+    newest = f"; the newest is {report.newest_checkpoint}" if report.newest_checkpoint else ""
     said = [
         f"Read {report.entries:,} entries of {report.streams:,} streams in {report.seconds} s.",
+        f"{report.sealed:,} of them are sealed, by {report.checkpoints:,} checkpoints{newest}.",
         *(f"Storage guard missing or altered: {name}." for name in report.guards_missing),
+        *report.unproven,
         *([report.unreadable] if report.unreadable else []),
     ]
     if report.first_bad:

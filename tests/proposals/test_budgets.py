@@ -1,0 +1,303 @@
+"""Budgets and freezes in the life of a proposal, through the verbs and the agents' door."""
+
+from datetime import timedelta
+
+import pytest
+
+from budgets.models import Budget, Reservation
+from ledger import clock
+from ledger.models import LedgerEntry
+from proposals import execution, freezing, services
+from proposals.exceptions import NotEligible, OverBudget
+from proposals.models import Execution, Proposal
+from tests import factories
+from tests.factories import client_for, fresh, make_checked, make_person, painting, work
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
+
+
+@pytest.fixture(autouse=True)
+def _default_rules():
+    make_person()
+
+
+def cap(**fields) -> Budget:
+    values = {"name": "Cap", "unit": "writes", "limit": 1, "window_seconds": 60}
+    return services.save_budget(budget=Budget(**(values | fields)), person=None, is_new=True)
+
+
+def held() -> list[str]:
+    return sorted(Reservation.objects.values_list("status", flat=True))
+
+
+class TestLife:
+    def test_a_commit_captures(self):
+        cap()
+        make_checked()
+        assert held() == ["captured"]
+
+    @pytest.mark.parametrize("ending", ["reject", "withdraw", "expire", "deny"])
+    def test_an_end_without_a_write_releases(self, ending):
+        cap()
+        proposal = make_checked(params=painting(tier="medium"))
+        assert held() == ["held"]
+        if ending == "reject":
+            factories.review(proposal, "reject")
+        elif ending == "withdraw":
+            services.withdraw(agent=proposal.agent, proposal_id=proposal.pk)
+        elif ending == "expire":
+            Proposal.objects.filter(pk=proposal.pk).update(expires_at=clock.now())
+            services.expire(proposal_id=proposal.pk)
+        else:
+            from proposals.models import Rule
+
+            services.save_rule(
+                rule=Rule(name="No", effect="deny", condition=""), person=None, is_new=True
+            )
+            services.recheck(proposal_id=proposal.pk, reason="New rule.")
+            work()
+        assert held() == ["released"]
+
+    def test_an_unknown_outcome_holds_until_it_is_settled(self, toybox, settings):
+        settings.EXECUTION_MAX_ATTEMPTS = 1
+        cap()
+        toybox.failing["answer"] = "unclear"
+        proposal = make_checked()
+        assert proposal.status == "unknown"
+        assert held() == ["held"]
+        toybox.failing.clear()
+        olga = make_person("olga", groups=["operators"])
+        services.reconcile(proposal_id=proposal.pk, person=olga, reason="Asked the target.")
+        assert held() == ["captured"]
+
+    def test_a_failure_releases_and_a_retry_reserves_again(self, toybox):
+        cap()
+        toybox.failing["apply"] = "refused"
+        proposal = make_checked()
+        assert held() == ["released"]
+        toybox.failing.clear()
+        olga = make_person("olga", groups=["operators"])
+        services.retry(proposal_id=proposal.pk, person=olga, reason="Open again.")
+        work()
+        assert fresh(proposal).status == "committed"
+        assert held() == ["captured"]
+
+    def test_a_hundred_approvals_at_once_do_not_burst_the_cap(self):
+        cap(limit=3, window_seconds=60)
+        proposals = []
+        for number in range(6):
+            proposals.append(make_checked(params=painting(tier="medium", note=number)))
+            # A day passes between the proposals: each left the window while it waited.
+            Reservation.objects.update(counted_at=clock.now() - timedelta(days=1))
+        for proposal in proposals:
+            factories.approve(proposal)
+        for execution_id in Execution.objects.values_list("pk", flat=True):
+            execution.run(execution_id)
+        done = [fresh(proposal).status for proposal in proposals]
+        assert done.count("committed") <= 3
+        waiting = Execution.objects.filter(status="queued")
+        assert waiting.exists()
+        assert all(each.run_after > clock.now() for each in waiting)
+        assert "budget" in fresh(proposals[-1]).reason
+
+    def test_undo_by_people_has_its_own_lane(self):
+        cap(limit=1)
+        proposal = make_checked()
+        undo = services.undo(proposal_id=proposal.pk, person=make_person(), reason="A mix-up.")
+        work()
+        assert fresh(undo).status == "committed"
+
+    def test_the_undo_lane_is_capped_too(self):
+        cap(limit=0, lane="undo")
+        proposal = make_checked()
+        with pytest.raises(OverBudget):
+            services.undo(proposal_id=proposal.pk, person=make_person(), reason="A mix-up.")
+
+    def test_objects_over_the_cap_are_refused_when_the_preview_shows_them(self):
+        cap(unit="objects", limit=0)
+        proposal = make_checked()
+        assert proposal.status == "denied"
+        assert proposal.error["code"] == "budget-exceeded"
+
+
+class TestRefusal:
+    def test_it_names_the_budget_and_when_to_come_back_and_gives_the_key_back(self):
+        cap()
+        client = client_for()
+        assert client.propose(key="k1").status_code == 201
+        answer = client.propose(key="k2", params=painting("green"))
+        assert answer.status_code == 429
+        problem = answer.json()
+        assert problem["code"] == "budget-exceeded"
+        assert problem["budget"]["name"] == "Cap"
+        assert problem["budget"]["window_seconds"] == 60
+        assert 1 <= int(answer["Retry-After"]) <= 60
+        assert answer["RateLimit-Policy"] == '"cap";q=1;w=60'
+        assert answer["RateLimit"].startswith('"cap";r=0;t=')
+        assert Proposal.objects.count() == 1
+        Reservation.objects.update(counted_at=clock.now() - timedelta(seconds=61))
+        from django.core.cache import cache
+
+        cache.clear()
+        assert client.propose(key="k2", params=painting("green")).status_code == 201
+
+    def test_a_replay_never_meets_a_budget(self):
+        cap()
+        client = client_for()
+        assert client.propose(key="k1").status_code == 201
+        assert client.propose(key="k2", params=painting("green")).status_code == 429
+        assert client.propose(key="k1").status_code == 200
+
+    def test_a_created_answer_tells_the_tightest_budget(self):
+        cap(limit=10)
+        cap(name="Tighter", limit=4)
+        answer = client_for().propose()
+        assert answer["RateLimit-Policy"] == '"tighter";q=4;w=60'
+        assert answer["RateLimit"] == '"tighter";r=3'
+
+    def test_a_loop_leaves_a_handful_of_entries(self):
+        cap(limit=0)
+        client = client_for()
+        for number in range(60):
+            assert client.propose(key=f"k{number}").status_code == 429
+        assert LedgerEntry.objects.filter(kind="budget.refused").count() <= 3
+
+    def test_a_flood_is_shed_before_it_costs_a_transaction(self, django_assert_max_num_queries):
+        cap(limit=0)
+        client = client_for()
+        assert client.propose().status_code == 429
+        with django_assert_max_num_queries(4) as queries:
+            assert client.propose().status_code == 429
+        assert not [one for one in queries.captured_queries if "INSERT" in one["sql"]]
+
+    def test_a_budget_may_suspend_the_agent_as_well(self):
+        cap(limit=0, on_exceed="suspend")
+        agent = factories.make_agent()
+        client = client_for(agent)
+        assert client.propose().json()["code"] == "budget-exceeded"
+        agent.refresh_from_db()
+        assert agent.is_suspended
+        assert client.propose().json()["code"] == "agent-suspended"
+        assert LedgerEntry.objects.filter(kind="agent.suspended").count() == 1
+
+    def test_too_many_open_proposals_are_refused(self, settings):
+        settings.MAX_OPEN_PROPOSALS_PER_AGENT = 1
+        client = client_for()
+        assert client.propose().status_code == 201
+        answer = client.propose()
+        assert (answer.status_code, answer.json()["code"]) == (429, "queue-full")
+
+    def test_the_agent_sees_its_budgets(self):
+        cap(limit=2, per_agent=True)
+        client = client_for()
+        client.propose()
+        [gauge] = client.get("/budgets").json()["results"]
+        assert gauge["used"] == "1"
+        assert gauge["held"] == "1"
+        assert gauge["remaining"] == "1"
+
+
+class TestFreeze:
+    @pytest.fixture
+    def approved(self):
+        proposal = make_checked(params=painting(tier="medium"))
+        factories.approve(proposal)
+        return fresh(proposal)
+
+    def freeze(self, proposal: Proposal, scope: str):
+        named = {
+            "everything": {},
+            "agent": {"agent": proposal.agent},
+            "action": {"action": proposal.action},
+            "run": {"run": proposal.run},
+        }
+        return services.freeze(reason="Something is wrong.", **named[scope])
+
+    @pytest.mark.parametrize("scope", ["everything", "agent", "action", "run"])
+    def test_what_is_approved_waits_and_goes_on_after_the_lift(self, approved, toybox, scope):
+        found = self.freeze(approved, scope)
+        execution.run(Execution.objects.get().pk)
+        assert fresh(approved).status == "approved"
+        assert "Something is wrong." in fresh(approved).reason
+        assert toybox.effects == []
+        services.lift(freeze_id=found.pk, reason="It was a false alarm.")
+        work()
+        assert fresh(approved).status == "committed"
+
+    @pytest.mark.parametrize("scope", ["agent", "action", "run"])
+    def test_a_freeze_of_something_else_stops_nothing(self, approved, scope):
+        other = make_checked(
+            agent=factories.make_agent("other-bot"), run="run-2", params=painting("red", toy="duck")
+        )
+        if scope == "action":
+            services.freeze(reason="Stop.", action="email.send")
+        else:
+            self.freeze(other, scope)
+        execution.run(Execution.objects.get(proposal=approved).pk)
+        assert fresh(approved).status == "committed"
+
+    def test_it_holds_between_claim_and_intent(self, approved, toybox):
+        claim = execution.take(Execution.objects.get().pk)
+        found = self.freeze(approved, "everything")
+        assert execution.intend(claim) is False
+        assert Execution.objects.get().status == "queued"
+        services.lift(freeze_id=found.pk, reason="Over.")
+        work()
+        assert fresh(approved).status == "committed"
+        assert len(toybox.effects) == 1
+
+    def test_an_intent_from_before_is_not_repeated_while_frozen(self, approved, toybox):
+        claim = execution.take(Execution.objects.get().pk)
+        execution.intend(claim)
+        self.freeze(approved, "everything")
+        Execution.objects.update(lease_until=clock.now())
+        execution.run(Execution.objects.get().pk)
+        assert toybox.effects == []
+        assert Execution.objects.get().status == "intended"
+
+    def test_freezing_everything_refuses_new_proposals(self, approved):
+        self.freeze(approved, "everything")
+        answer = client_for(approved.agent).propose()
+        assert (answer.status_code, answer.json()["code"]) == (503, "writes-frozen")
+        assert answer["Retry-After"]
+
+    def test_undo_by_people_is_stopped_by_the_freeze_of_everything_alone(self, toybox):
+        proposal = make_checked()
+        for scope in ("agent", "action", "run"):
+            self.freeze(proposal, scope)
+        services.set_suspended(agent_id=proposal.agent_id, is_suspended=True, reason="Loops.")
+        undo = services.undo(proposal_id=proposal.pk, person=make_person(), reason="A mix-up.")
+        work()
+        assert fresh(undo).status == "committed"
+        other = services.undo(proposal_id=undo.pk, person=make_person(), reason="No, keep it.")
+        self.freeze(proposal, "everything")
+        from proposals import checks
+
+        execution_id = checks.run(other.pk)
+        execution.run(execution_id)
+        assert fresh(other).status == "approved"
+
+    def test_whoever_may_freeze_may_not_lift(self):
+        rita = make_person()
+        found = services.freeze(reason="Stop.", person=rita)
+        with pytest.raises(NotEligible):
+            services.lift(freeze_id=found.pk, reason="Go.", person=rita)
+        olga = make_person("olga", groups=["operators"])
+        services.lift(freeze_id=found.pk, reason="Go.", person=olga)
+        assert not freezing.in_force().exists()
+
+    def test_an_auditor_may_not_freeze(self):
+        with pytest.raises(NotEligible):
+            services.freeze(reason="Stop.", person=make_person("amir", groups=["auditors"]))
+
+    def test_an_owner_may_stop_their_own_agent_but_not_start_it_again(self):
+        owner = make_person("otto", groups=())
+        agent = factories.make_agent(owner=owner)
+        services.set_suspended(agent_id=agent.pk, is_suspended=True, reason="Hm.", person=owner)
+        with pytest.raises(NotEligible):
+            services.set_suspended(agent_id=agent.pk, is_suspended=False, person=owner)
+
+    def test_a_second_freeze_is_the_first(self):
+        first = services.freeze(reason="Stop.")
+        assert services.freeze(reason="Stop again.").pk == first.pk
+        assert LedgerEntry.objects.filter(kind="freeze.set").count() == 1
