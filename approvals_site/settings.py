@@ -276,10 +276,12 @@ SPECTACULAR_SETTINGS = {
     "PREPROCESSING_HOOKS": ["proposals.api.documentation.without_trailing_slashes"],
 }
 
-# Redis, where there is one: nothing in it is the truth, and it may be down at any time. So waits are
-# short, nothing is retried, and whoever meets an outage spares it for a while (proposals.outage).
+# Redis, where there is one: nothing in it is the truth, and it may be down at any time. So waits
+# are short, nothing is retried, and an outage is spared for a while (proposals.outage).
 # What shares a database shares a queue; instances on one Redis do not hear each other.
 REDIS_URL = env.str("REDIS_URL", default="")
+if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://")):
+    raise ImproperlyConfigured("REDIS_URL must begin with redis:// or rediss://.")
 QUEUE = (
     env.str("COUNTERSIGN_QUEUE", default="")
     or hashlib.sha256(place(DATABASES["default"]).encode()).hexdigest()[:12]
@@ -292,9 +294,9 @@ if REDIS_URL:
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": f"countersign:{QUEUE}:cache",
             "OPTIONS": {
-                **REDIS_PATIENCE,
                 "socket_connect_timeout": 0.2,
                 "socket_timeout": 0.2,
+                "socket_keepalive": True,
                 "serializer": "approvals_site.cache.SignedSerializer",
             },
         }

@@ -34,17 +34,29 @@ def signing_key(*, may_generate: bool) -> SigningKey:
             _write_new(path, SigningKey.generate(f"countersign/{secrets.token_hex(8)}"))
         if path.stat().st_mode & 0o077:
             raise KeyProblem(f"{path} can be read by others: chmod 600 it, and think of replacing.")
-        key = SigningKey.parse(path.read_text())
-        _publish(key.public)
+        return SigningKey.parse(path.read_text())
     except FileNotFoundError:
         raise KeyProblem(
             f"{path} is missing, but checkpoints were signed with it: put it back."
         ) from None
-    except BadNote:
+    except (BadNote, UnicodeDecodeError):
         raise KeyProblem(f"{path} is damaged: put back the copy you kept.") from None
     except OSError as error:
         raise KeyProblem(f"The sealing key cannot be used: {error}.") from error
-    return key
+
+
+def publish(key: VerifyingKey) -> None:
+    """Add a key to the public ones, unless it is there."""
+    path = public_path()
+    try:
+        known = path.read_text().splitlines() if path.exists() else []
+        if str(key) not in known:
+            draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            draft.write_text("\n".join([*known, str(key)]) + "\n")
+            draft.chmod(0o644)
+            draft.replace(path)
+    except OSError as error:
+        raise KeyProblem(f"{path} cannot be written: {error}.") from error
 
 
 def verifying_keys(path: Path | None = None) -> list[VerifyingKey]:
@@ -76,7 +88,7 @@ def replace() -> None:
         path.rename(path.with_name(f"{path.name}.retired-{secrets.token_hex(4)}"))
     key = SigningKey.generate(known[-1].name)
     _write_new(path, key)
-    _publish(key.public)
+    publish(key.public)
 
 
 def _write_new(path: Path, key: SigningKey) -> None:
@@ -93,13 +105,3 @@ def _write_new(path: Path, key: SigningKey) -> None:
         pass  # another process was first, and its key is as good
     finally:
         draft.unlink()
-
-
-def _publish(key: VerifyingKey) -> None:
-    path = public_path()
-    known = path.read_text().splitlines() if path.exists() else []
-    if str(key) not in known:
-        draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        draft.write_text("\n".join([*known, str(key)]) + "\n")
-        draft.chmod(0o644)
-        draft.replace(path)

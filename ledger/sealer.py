@@ -37,10 +37,12 @@ class AnotherSealer(Exception):
     """Another process is sealing at this moment."""
 
 
-def unsealed(floor: int = 0) -> QuerySet[LedgerEntry]:
-    """The visible entries above `floor` that have no leaf."""
-    leaves = Leaf.objects.filter(entry_id=OuterRef("pk"), entry_id__gt=floor)
-    return LedgerEntry.objects.filter(~Exists(leaves), pk__gt=floor)
+def unsealed(floor: int | None = None) -> QuerySet[LedgerEntry]:
+    """The visible entries that have no leaf, above `floor` or everywhere."""
+    found, leaves = LedgerEntry.objects.all(), Leaf.objects.filter(entry_id=OuterRef("pk"))
+    if floor is not None:  # said on both sides, so that no plan reads what lies below
+        found, leaves = found.filter(pk__gt=floor), leaves.filter(entry_id__gt=floor)
+    return found.filter(~Exists(leaves))
 
 
 def seal(limit: int = LIMIT, *, floor: int = 0) -> Checkpoint | None:
@@ -148,7 +150,8 @@ def _seal(limit: int, floor: int) -> Sealed | None:
         if not unsealed(floor).exists():
             return None
         key = keys.signing_key(may_generate=last is None)
-        grown = _continue(last)
+        grown = _continue(last, key.public)
+        keys.publish(key.public)
         if last is None or last.key_id != key.public.id.hex():
             _register(key.public)
         chosen = list(unsealed(floor).order_by("pk").values_list("pk", "hash")[:limit])
@@ -164,7 +167,7 @@ def _lock() -> None:
             raise AnotherSealer
 
 
-def _continue(last: Checkpoint | None) -> merkle.Tree:
+def _continue(last: Checkpoint | None, key: notes.VerifyingKey) -> merkle.Tree:
     """The tree to extend, if it is still the one that the newest checkpoint states."""
     size = last.size if last else 0
     if Leaf.objects.filter(leaf_index__gte=size).exists():
@@ -172,10 +175,12 @@ def _continue(last: Checkpoint | None) -> merkle.Tree:
     if last is None:
         return merkle.Tree()
     try:
-        head = notes.open_note(last.note, keys.verifying_keys()).head
+        head = notes.open_note(last.note, [*keys.verifying_keys(), key]).head
         grown = tree.frontier(size)
     except ValueError as error:
         raise SealRefused(f"Checkpoint {size} does not hold: {error}. Run verify_ledger.") from None
+    if head.origin != key.name:
+        raise SealRefused(f"The sealing key is that of another log, {key.name}: put back the own.")
     if (head.size, head.root) != (size, grown.root()):
         raise SealRefused(f"The stored tree is not that of checkpoint {size}. Run verify_ledger.")
     return grown

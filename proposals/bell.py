@@ -10,8 +10,12 @@ from uuid import UUID
 from celery import current_app
 from django.db import transaction
 from kombu.exceptions import OperationalError as BrokerDown
+from redis import RedisError
+
+from proposals.outage import Outage
 
 logger = logging.getLogger(__name__)
+outage = Outage()
 
 
 def ring_check(proposal_id: UUID) -> None:
@@ -26,10 +30,14 @@ def ring_execution(execution_id: UUID) -> None:
 
 
 def send(task: str, row_id: UUID) -> bool:
-    """Ring at once; False, and a line in the log, if the broker did not take it."""
+    """Ring at once; False if the broker did not take it, or did not a moment ago."""
+    if outage.spares():
+        return False
     try:
         current_app.send_task(task, kwargs={"row_id": str(row_id)}, ignore_result=True)
-    except (BrokerDown, OSError) as error:
+    except (BrokerDown, RedisError, OSError) as error:
+        outage.began()
         logger.warning("The bell for %s %s was not heard: %r", task, row_id, error)
         return False
+    outage.ended()
     return True

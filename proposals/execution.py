@@ -32,7 +32,14 @@ from proposals.policy import Effect
 from proposals.registry import Outcome, registry
 
 logger = logging.getLogger(__name__)
-WORKER = f"{socket.gethostname()}:{os.getpid()}"
+
+
+def worker_name(pid: int) -> str:
+    """Whom a claim names: a process of this machine. Children of a pool share their parent's."""
+    return f"{socket.gethostname()}:{pid}"
+
+
+WORKER = worker_name(os.getpid())
 ACTOR = "system:worker"
 
 
@@ -365,6 +372,37 @@ def try_later(claim: Claim, error: Exception) -> None:
             reason=f"It is not known whether this was written: {trouble['detail']}"[:500],
             error=trouble,
         )
+
+
+# Stop
+
+
+def hand_back(worker: str) -> int:
+    """Queue again what a worker that is stopping claimed, so that nobody waits for its lease.
+
+    Never what has an intent: whether that was written is found out under the same key, once its
+    lease has ended. Returns how many were handed back.
+    """
+    claimed = Execution.objects.filter(status=Execution.Status.CLAIMED, claimed_by=worker)
+    return sum(queue_again(execution) for execution in claimed.select_related("of_check"))
+
+
+@transaction.atomic
+def queue_again(execution: Execution) -> bool:
+    """Give up one claim, and raise its fence: should its worker live after all, it is too late."""
+    proposal = Proposal.objects.select_related("agent", "run").lock(execution.proposal_id)
+    now = clock.now()
+    claimed = Execution.objects.filter(
+        pk=execution.pk, fence=execution.fence, status=Execution.Status.CLAIMED, intended_at=None
+    )
+    execution.fence += 1
+    if not claimed.update(
+        status=Execution.Status.QUEUED, fence=execution.fence, lease_until=None, run_after=now
+    ):
+        return False
+    record(proposal, execution, "execution.handed_back", now)
+    bell.ring_execution(execution.pk)
+    return True
 
 
 # Common to all steps

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 
 from ledger.canonical import canonical
+from proposals import crashpoints
 from proposals.actions import receipts, rows, tables, wording
 from proposals.actions import record_params as shapes
 from proposals.actions.measures import impact_of, tier_of
@@ -78,6 +79,7 @@ class RecordsAction(Action):
             table, valid = self.understood(params)
             outcome = self.write(cursor, table, valid, expected)
             receipts.keep(cursor, key, outcome)
+            crashpoints.reach("apply.written")
             return outcome
 
     def void(self, params: dict[str, Any], *, key: str) -> Outcome | None:

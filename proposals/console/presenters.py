@@ -47,6 +47,7 @@ KINDS = {
     "proposal.undone": "took the write back",
     "proposal.redone": "took the undo back",
     "execution.claimed": "took it up",
+    "execution.handed_back": "stopped, and handed it back",
     "execution.intended": "is about to write",
     "execution.returned": "gave it back",
     "execution.postponed": "will try again later",

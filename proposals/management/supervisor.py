@@ -1,17 +1,27 @@
 """Runs the product's processes as children, revives what dies, and stops them in order."""
 
 import ctypes
+import fcntl
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 PATIENCE_SECONDS = 12
+LOG_BYTES = 5 * 1024 * 1024
+LOG_LOOK_SECONDS = 30
 PR_SET_PDEATHSIG = 1
+
+
+class CannotStart(Exception):
+    """Why this installation cannot be started here and now, as a sentence for the terminal."""
 
 
 def die_with_parent() -> None:
@@ -20,25 +30,59 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def commands(port: int, *, has_redis: bool) -> dict[str, list[str]]:
+def commands(
+    port: int, *, has_redis: bool, web_processes: int = 2, worker_processes: int = 2
+) -> dict[str, list[str]]:
     """The processes: the web server, the worker, and the clock."""
     python = sys.executable
-    pool = ["--pool", "prefork", "--concurrency", "2"] if has_redis else ["--pool", "solo"]
+    prefork = ["--pool", "prefork", "--concurrency", str(worker_processes)]
     return {
         "web": [
             *[python, "-m", "gunicorn", "approvals_site.wsgi"],
             *["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"],
-            *["--workers", "2" if has_redis else "1", "--threads", "16"],
+            *["--workers", str(web_processes) if has_redis else "1", "--threads", "16"],
             *["--timeout", "60", "--graceful-timeout", "10", "--keep-alive", "5"],
             "--no-control-socket",
         ],
         "worker": [
-            *[python, "-m", "celery", "--app", "approvals_site", "worker", *pool],
+            *[python, "-m", "celery", "--app", "approvals_site", "worker"],
+            *(prefork if has_redis else ["--pool", "solo"]),
             *["--loglevel", "WARNING", "--hostname", f"worker-{port}@%h"],
             *["--without-gossip", "--without-mingle", "--without-heartbeat"],
         ],
         "clock": [python, "manage.py", "clock"],
     }
+
+
+def lock_folder(folder: Path) -> IO[str]:
+    """Hold this data folder for as long as this process lives, or raise CannotStart."""
+    file = (folder / "start.lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        raise CannotStart(
+            f"Countersign is already running on {folder} (process {holder}). Stop it first, or "
+            "give this one a folder of its own with COUNTERSIGN_DATA."
+        ) from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def require_port(address: str, port: int) -> None:
+    """Raise CannotStart if nothing can listen there."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((address, port))
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or "there is no such port"
+            raise CannotStart(
+                f"Port {port} cannot be used: {why}. Choose another, as in: PORT=8001 make run"
+            ) from None
 
 
 @dataclass
@@ -50,15 +94,18 @@ class Supervisor:
     children: dict[str, subprocess.Popen] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
+    logs_seen: float = 0.0
 
-    def start(self, port: int, *, has_redis: bool) -> None:
+    def start(self, lines: dict[str, list[str]]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.lines = commands(port, has_redis=has_redis)
+        self.lines = lines
+        self.trim_logs()
         for name in self.lines:
             self.launch(name)
 
     def launch(self, name: str) -> None:
-        with (self.folder / f"{name}.log").open("ab") as log:
+        with self.log(name).open("ab") as log:
             self.children[name] = subprocess.Popen(
                 self.lines[name],
                 cwd=Path(__file__).resolve().parents[2],
@@ -77,10 +124,30 @@ class Supervisor:
         for name, child in self.children.items():
             if child.poll() is not None and time.monotonic() - self.started[name] > 1:
                 self.say(f"The {name} ended with status {child.returncode}; starting it again.")
+                self.gone.add(child.pid)
                 self.launch(name)
+        if time.monotonic() - self.logs_seen > LOG_LOOK_SECONDS:
+            self.trim_logs()
+
+    def log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def trim_logs(self) -> None:
+        """Keep the last full log of each child beside the current one, and nothing older."""
+        self.logs_seen = time.monotonic()
+        for log in map(self.log, self.lines):
+            if log.exists() and log.stat().st_size > LOG_BYTES:
+                # Copied and cut, not renamed: the child goes on appending to the file it has.
+                shutil.copyfile(log, log.with_suffix(".log.1"))
+                os.truncate(log, 0)
 
     def web_has_ended(self) -> bool:
         return self.children["web"].poll() is not None
+
+    def take_gone(self) -> set[int]:
+        """The processes that have ended since this was asked before."""
+        gone, self.gone = self.gone, set()
+        return gone
 
     def stop(self) -> None:
         """Ask all to finish what they do; after a while, insist."""
@@ -94,3 +161,4 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 os.killpg(child.pid, signal.SIGKILL)
                 child.wait()
+            self.gone.add(child.pid)

@@ -7,7 +7,7 @@ from queue import Queue
 
 import pytest
 from django.core.management import call_command
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from ledger import entries, keys, merkle, sealer, storage_guards, tree
@@ -22,8 +22,9 @@ on_postgresql = pytest.mark.skipif(
 
 
 @pytest.fixture(autouse=True)
-def folder(settings, tmp_path):
+def folder(settings, tmp_path, monkeypatch):
     settings.DATA_DIR = tmp_path
+    monkeypatch.setattr(sealer, "_complaint", ("", 0.0))
     return tmp_path
 
 
@@ -88,7 +89,7 @@ class TestSeal:
     def test_any_batches_give_the_same_tree(self):
         """Peaks are read back from leaves and every fourth level: at all sizes, rightly."""
         record(600)
-        whole, limits = merkle.Tree(), iter([1, 2, 3, 5, 8, 13, 16, 31, 64, 100, 256, 500])
+        whole, limits = merkle.Tree(), iter([1, 2, 3, 5, 8, 13, 16, 31, 64, 100, 256, 500, 1])
         while checkpoint := sealer.seal(limit=next(limits)):
             hashes = LedgerEntry.objects.order_by("pk").values_list("hash", flat=True)
             for hash_ in hashes[whole.size : checkpoint.size]:
@@ -118,9 +119,12 @@ class TestSeal:
             table = model._meta.db_table
             for sql in (f"UPDATE {table} SET hash = hash", f"DELETE FROM {table}"):
                 sql = sql.replace("hash", "root") if model is Checkpoint else sql
-                with pytest.raises(Exception, match="append-only"), transaction.atomic():
-                    with connection.cursor() as cursor:
-                        cursor.execute(sql)
+                with (
+                    pytest.raises(IntegrityError, match="append-only"),
+                    transaction.atomic(),
+                    connection.cursor() as cursor,
+                ):
+                    cursor.execute(sql)
             with pytest.raises(TypeError):
                 model.objects.first().delete()
 
@@ -193,6 +197,16 @@ class TestKey:
         record()
         with pytest.raises(sealer.SealRefused, match="another log"):
             sealer.seal()
+        assert str(other.public) not in (folder / "sealing_key.pub").read_text()
+
+    def test_lost_public_keys_are_written_again(self, folder):
+        record()
+        sealer.seal()
+        public = (folder / "sealing_key.pub").read_text()
+        (folder / "sealing_key.pub").unlink()
+        record()
+        sealer.seal()
+        assert (folder / "sealing_key.pub").read_text() == public
 
 
 @pytest.mark.django_db

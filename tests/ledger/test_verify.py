@@ -249,7 +249,7 @@ class CommandTests(TestCase):
         status, said = self.run_command()
         self.assertEqual(status, 0)
         self.assertIn("Intact.", said)
-        self.assertIn("Not checked: Seals", said)
+        self.assertIn("Not checked: The 1 entries that are not sealed yet", said)
 
     def test_tampered_is_1_and_names_the_entry(self):
         tamper(f"UPDATE {TABLE} SET kind = 'x'")

@@ -14,6 +14,7 @@ from tests.model.world import (
     LIVE,
     OPEN,
     OURS,
+    RECHECKS,
     RESTORED,
     Digest,
     Execution,
@@ -36,7 +37,7 @@ VARIANTS = {
     "probe then resend": "the target keeps no keys; it is asked, and what is absent is sent again",
     "no durable intent": "a claimed write is sent without a word about it",
     "absent is proof": "without a receipt, the write is recorded as not applied",
-    "no fence": "a settlement does not compare the fence",
+    "no fence": "a worker that lost its lease settles all the same",
     "no compare": "the target's values are not compared with the approved ones",
     "unbound approval": "an approval counts for whatever is current, not for what was shown",
     "late check": "a check lands although its proposal was amended since",
@@ -93,7 +94,9 @@ class Protocol:
 
     def crashes(self, s: State, w: Worker) -> Steps:
         """A transaction that a crash interrupts never was, so that it is the crash before it."""
-        if not s.faults:
+        if w.at == "idle":
+            yield "crashes at idle", "fault", IDLE, s
+        if w.at == "idle" or not s.faults:
             return
         weaker = s._replace(faults=s.faults - 1)
         yield f"crashes at {w.at}", "fault", IDLE, weaker
@@ -111,7 +114,7 @@ class Protocol:
 
     def landed(self, s: State, digest: Digest) -> State:
         s = s._replace(check=digest)
-        tired = s.rechecks >= self.limits.rechecks
+        tired = s.rechecks >= RECHECKS
         counted = any(found == digest for found, _ in s.approvals)
         if digest.strict and s.direction == "do":
             return s._replace(status="denied", reservation="released")
@@ -301,7 +304,9 @@ class Protocol:
             arrived, answer = self.deliver(s, key, digest)
             gone = s.flying - {(key, digest)}
             yield Move(f"a late write arrives: {answer}", "system", arrived._replace(flying=gone))
-            yield Move(f"a late write arrives, and will again: {answer}", "fault", arrived)
+            if self.variant != "probe then resend":  # which fails without this, too
+                again = f"a late write arrives, and will again: {answer}"
+                yield Move(again, "fault", arrived)
             yield Move("a late write is lost", "fault", s._replace(flying=gone))
 
     def clock(self, s: State) -> Iterator[Move]:

@@ -63,10 +63,10 @@ class Search:
     def expand(self, state: Any) -> None:
         here = self.numbers[state]
         for move in self.moves(state):
-            if move.after == state:
-                continue
             self.found.steps += 1
             self.found.seen.add(self.note(state, move))
+            if move.after == state:
+                continue
             there = self.numbers.get(move.after, -1)
             if there < 0:
                 there = self.meet(move.after, here, move.label)

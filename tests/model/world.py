@@ -8,6 +8,7 @@ LIVE = ("submitted", "pending", "changes_requested", "approved")
 WAITS_FOR_PEOPLE = ("pending", "changes_requested", "failed", "unknown")
 TERMINAL = ("committed", "denied", "rejected", "withdrawn", "expired")
 OPEN = ("queued", "claimed", "intended")
+RECHECKS = 2  # in a row, before people must look
 OURS, RESTORED = 2, 3  # what the target holds after our write, and after its undo
 Key = tuple[str, int]
 
@@ -18,7 +19,6 @@ class Limits(NamedTuple):
     faults: int = 2  # crashes, pauses beyond the lease, losses, refusals
     events: int = 2  # what agent, operators and others do on top of the usual
     fences: int = 2  # claims of one execution before people are asked
-    rechecks: int = 2  # re-checks in a row before people must look
 
 
 class Digest(NamedTuple):
@@ -150,4 +150,6 @@ def wrong_records(s: State) -> str:
     is_open = s.execution is not None and s.execution.status in OPEN
     if is_open != (s.status == "approved"):
         return f"a {s.status} proposal with an open execution, or an approved one without"
+    if s.rechecks > RECHECKS:
+        return "checked again and again, and nobody was asked to look"
     return ""

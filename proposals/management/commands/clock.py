@@ -3,16 +3,22 @@
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections, connections
 
 from ledger import heartbeat, sealer
+from proposals import leadership
 from proposals.dispatch import Sweep
 
 logger = logging.getLogger(__name__)
+PRUNE_SECONDS = 60
+HEARD_BELLS_SECONDS, UNHEARD_BELLS_SECONDS = 60, 3600
 
 
 class Command(BaseCommand):
@@ -23,8 +29,7 @@ class Command(BaseCommand):
         parser.add_argument("--interval", type=float, default=1.0, help="seconds between passes")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        sweep = Sweep()
-        jobs = (sweep.run, beat, sealer.tick)
+        jobs = (Sweep().run, beat, sealer.tick, Pruning().run)
         if options["once"]:
             for job in jobs:
                 job()
@@ -32,9 +37,13 @@ class Command(BaseCommand):
         stop = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *received: stop.set())
+        lead, leads = leadership.stand(), False
         while not stop.wait(options["interval"]):
             close_old_connections()
-            for job in jobs:
+            led, leads = leads, lead.is_ours()
+            if led != leads:
+                logger.warning("This clock %s now", "leads" if leads else "stands by")
+            for job in jobs if leads else ():
                 attempt(job)
 
 
@@ -49,3 +58,28 @@ def attempt(job: Callable[[], object]) -> None:
     except Exception:  # the clock outlives whatever it finds, a database restart included
         logger.exception("A pass of the clock failed; the next one starts over")
         connections.close_all()
+
+
+class Pruning:
+    """Once a minute, removes the embedded broker's old messages, which nobody else does."""
+
+    def __init__(self) -> None:
+        self.next = 0.0
+
+    def run(self) -> None:
+        if settings.REDIS_URL or time.monotonic() < self.next:
+            return
+        self.next = time.monotonic() + PRUNE_SECONDS
+        prune(settings.BROKER_DIR / "processed", HEARD_BELLS_SECONDS)
+        prune(settings.BROKER_DIR / "queue", UNHEARD_BELLS_SECONDS)
+
+
+def prune(folder: Path, seconds: float) -> None:
+    """Remove the files that have lain there for longer than this."""
+    before = time.time() - seconds
+    for path in folder.iterdir():
+        try:
+            if path.stat().st_ctime < before:  # of the move, not of the message
+                path.unlink()
+        except FileNotFoundError:
+            continue

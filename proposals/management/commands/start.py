@@ -1,5 +1,6 @@
 """Starts the whole product on one machine: web server, worker and clock, together."""
 
+import logging
 import signal
 import threading
 import time
@@ -11,10 +12,19 @@ from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
+from django.db import DatabaseError, close_old_connections
 
-from proposals import defaults
-from proposals.management.supervisor import Supervisor
+from proposals import defaults, execution
+from proposals.management import databases
+from proposals.management.supervisor import (
+    CannotStart,
+    Supervisor,
+    commands,
+    lock_folder,
+    require_port,
+)
 
+logger = logging.getLogger(__name__)
 ADDRESS = "127.0.0.1"
 
 
@@ -22,7 +32,17 @@ class Command(BaseCommand):
     help = "Prepare the databases, then run web server, worker and clock until Ctrl-C."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.prepare()
+        try:
+            with lock_folder(settings.DATA_DIR):
+                require_port(ADDRESS, settings.PORT)
+                self.prepare()
+                self.run_until_stopped()
+        except CannotStart as reason:
+            raise CommandError(str(reason)) from None
+        except KeyboardInterrupt:
+            raise CommandError("Stopped before it was up.") from None
+
+    def run_until_stopped(self) -> None:
         supervisor = Supervisor(
             folder=settings.DATA_DIR / "logs", say=lambda line: self.stdout.write(line)
         )
@@ -30,19 +50,29 @@ class Command(BaseCommand):
         for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(name, lambda *received: stop.set())
         try:
-            supervisor.start(settings.PORT, has_redis=bool(settings.REDIS_URL))
+            supervisor.start(
+                commands(
+                    settings.PORT,
+                    has_redis=bool(settings.REDIS_URL),
+                    web_processes=settings.WEB_PROCESSES,
+                    worker_processes=settings.WORKER_PROCESSES,
+                )
+            )
             self.wait_for_web(supervisor, stop)
             if not stop.is_set():
                 self.greet()
             while not stop.wait(0.5):
                 supervisor.revive()
+                hand_back_for(supervisor)
         finally:
             self.stdout.write("\nStopping; what is under way is finished first.")
             supervisor.stop()
+            hand_back_for(supervisor)
             self.stdout.write("Stopped. Nothing is lost; `make run` goes on from here.")
 
     def prepare(self) -> None:
         """Bring the database up to date and make what every installation starts with."""
+        databases.require_own()
         call_command("migrate", verbosity=0, interactive=False)
         call_command("check", databases=["default"])
         defaults.ensure()
@@ -50,6 +80,7 @@ class Command(BaseCommand):
         if settings.DEMO:
             from proposals.demonstration import people, shop
 
+            databases.ensure_shop(shop.ALIAS)
             shop.ensure()
             people.ensure()
 
@@ -96,6 +127,16 @@ class Command(BaseCommand):
         self.stdout.write(
             "Propose a write yourself, as the agent would:\n" + curl(self.url(), token)
         )
+
+
+def hand_back_for(supervisor: Supervisor) -> None:
+    """Whatever ended without time to finish: what it had only claimed is queued again at once."""
+    for pid in supervisor.take_gone():
+        close_old_connections()
+        try:
+            execution.hand_back(execution.worker_name(pid))
+        except DatabaseError:  # then its claims wait for the end of their leases
+            logger.warning("Claims of process %s could not be handed back", pid, exc_info=True)
 
 
 def curl(url: str, token: str) -> str:

@@ -147,7 +147,7 @@ def test_an_agent_is_made_with_its_grants(paula):
     assert list(response.context["adminform"].form.errors) == ["name"]
 
 
-def test_an_agent_changes_owner_is_suspended_and_resumes(paula):
+def test_an_agent_changes_owner_is_suspended_and_resumed_by_an_operator_alone(paula):
     agent = factories.make_agent("toy-bot", grants=[])
     page, olga = address(Agent, "change", agent.pk), factories.make_person("olga", groups=())
     told = len(of_agent(agent))
@@ -166,9 +166,13 @@ def test_an_agent_changes_owner_is_suspended_and_resumes(paula):
     del form["is_suspended"]
     assert paula.post(page, form).status_code == 302
     agent.refresh_from_db()
+    assert agent.is_suspended, "who may suspend may not resume"
+    operator = factories.make_person("oscar", groups=["operators"])
+    services.set_suspended(agent_id=agent.pk, is_suspended=False, person=operator)
+    agent.refresh_from_db()
     assert (agent.is_suspended, agent.suspended_reason) == (False, "")
     assert of_agent(agent)[told:] == ["agent.changed", "agent.suspended", "agent.resumed"]
-    assert [one.history_user for one in agent.history.all()[:3]] == [paula.person] * 3
+    assert [one.history_user for one in agent.history.all()[1:3]] == [paula.person] * 2
     history = text_of(paula.get(address(Agent, "history", agent.pk)))
     assert "It loops." in history
 

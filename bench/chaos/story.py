@@ -1,0 +1,118 @@
+"""What a proposal's ledger says happened, replayed from its canonical bytes and nothing else.
+
+Written apart from the product, from the design page: a mistake there is not repeated here.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+STATUSES = {
+    "submitted",
+    "pending",
+    "changes_requested",
+    "approved",
+    "committed",
+    "failed",
+    "unknown",
+    "denied",
+    "rejected",
+    "withdrawn",
+    "expired",
+}
+ENDS_AN_ATTEMPT = {
+    "proposal.committed": "committed",
+    "proposal.failed": "failed",
+    "proposal.unknown": "unknown",
+    "proposal.submitted": "returned",
+    "proposal.expired": "returned",
+    "proposal.withdrawn": "returned",
+}
+
+
+@dataclass
+class Attempt:
+    status: str = "queued"
+    generation: int = 1
+    fence: int = 0
+    key: str = ""
+
+
+@dataclass
+class Story:
+    """A proposal as its entries tell it."""
+
+    status: str = ""
+    round: int = 1
+    generation: int = 1
+    is_undone: bool = False
+    checks: int = 0
+    reviews: list[tuple[int, str, str, str]] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    commits: int = 0
+    faults: list[str] = field(default_factory=list)
+    number: int = 0
+    hash: bytes = b""
+
+    def read(self, canonical: bytes, stored_hash: bytes) -> None:
+        """Take in the next entry of the stream."""
+        entry = json.loads(canonical)
+        found = hashlib.sha256(b"ledger-entry/v1\0" + canonical).digest()
+        if found != stored_hash or entry["number"] != self.number + 1:
+            self.faults.append(f"entry {entry['number']} does not follow {self.number}")
+        if bytes.fromhex(entry["previous"]) != self.hash:
+            self.faults.append(f"entry {entry['number']} does not hold the hash before it")
+        self.number, self.hash = entry["number"], found
+        self.tell(entry["kind"], entry["actor"], entry["body"])
+
+    def tell(self, kind: str, actor: str, body: dict[str, Any]) -> None:
+        subject, _, what = kind.partition(".")
+        if kind == "proposal.checked":
+            self.checks += 1
+        elif kind == "proposal.reviewed":
+            self.reviews.append((body["review"], body["decision"], body["digest"], actor))
+        elif kind in {"proposal.undone", "proposal.redone"}:
+            self.is_undone = what == "undone"
+        elif subject == "execution":
+            self.attempt(what, body)
+        elif what in STATUSES:
+            self.move(kind, what, body)
+        else:
+            self.faults.append(f"nobody knows what {kind} means")
+
+    def move(self, kind: str, to: str, body: dict[str, Any]) -> None:
+        if self.status and body["from"] != self.status:
+            self.faults.append(f"it moved from {body['from']} while it was {self.status}")
+        if kind in ENDS_AN_ATTEMPT:
+            self.end_attempt(ENDS_AN_ATTEMPT[kind], body)
+        if to == "submitted" and self.status:
+            self.round += 1
+            self.generation += "attempt" in body or "retry" in body
+        if to == "approved":
+            self.attempts.append(Attempt(generation=self.generation))
+        self.commits += to == "committed"
+        self.status = to
+
+    def attempt(self, what: str, body: dict[str, Any]) -> None:
+        if what == "late_evidence":
+            return
+        last = self.attempts[body["attempt"] - 1]
+        if what == "claimed":
+            if body["fence"] != last.fence + 1:
+                self.faults.append(f"fence {body['fence']} was claimed after {last.fence}")
+            last.fence, last.key = body["fence"], body["key"]
+            last.status = "intended" if last.status == "intended" else "claimed"
+        elif what == "intended":
+            if body["fence"] != last.fence:
+                self.faults.append(f"fence {body['fence']} had an intent under {last.fence}")
+            last.status = "intended"
+
+    def end_attempt(self, status: str, body: dict[str, Any]) -> None:
+        if "attempt" in body:
+            last = self.attempts[body["attempt"] - 1]
+            if body["fence"] != last.fence:
+                self.faults.append(f"fence {body['fence']} settled what {last.fence} holds")
+            last.status = status
+        elif self.attempts and self.attempts[-1].status == "queued":
+            self.attempts[-1].status = status

@@ -1,0 +1,187 @@
+"""The people, the agents and the moves of a run: only verbs of the product, and time passing."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.db import connection
+
+from bench.chaos import target
+from bench.chaos.cycle import Cycle
+from budgets.charges import Unit
+from budgets.models import Budget
+from ledger import clock
+from proposals import bell, defaults, dispatch, execution, idempotency, services
+from proposals.exceptions import AlreadyUndone, IdempotencyInFlight, ProposalError
+from proposals.lifecycle import Status
+from proposals.models import Agent, Execution, Proposal
+
+PLENTY = 10_000_000
+BUDGETS = [
+    Budget(name="Proposals of an agent", unit=Unit.PROPOSALS, per_agent=True, window_seconds=3600),
+    Budget(name="Writes of an agent", unit=Unit.WRITES, per_agent=True, window_seconds=3600),
+    Budget(name="Writes of a run", unit=Unit.WRITES, per_run=True),
+    Budget(name="Objects of an agent", unit=Unit.OBJECTS, per_agent=True, window_seconds=3600),
+    Budget(name="Undo", lane=Budget.Lane.UNDO, unit=Unit.WRITES, per_run=True),
+]
+PEOPLE = {"otto": "", "rita": "reviewers", "saul": "reviewers", "olga": "operators"}
+REASON = "It was asked for in writing."
+
+
+def ensure() -> None:
+    """What a run starts from. Bells ring into the void: the harness itself is every worker."""
+    bell.send = lambda task, row_id: True
+    defaults.ensure()
+    if not Budget.objects.exists():
+        for budget in BUDGETS:
+            fresh = defaults.copy_of(budget)
+            fresh.limit = PLENTY
+            services.save_budget(budget=fresh, person=None, is_new=True)
+    for name, group in PEOPLE.items():
+        person(name, group)
+    target.ensure()
+
+
+def person(name: str, group: str = "") -> Any:
+    """The same name is the same person."""
+    people = get_user_model()
+    found = people.objects.filter(username=name).first()
+    if found is None:
+        found = people(username=name)
+        found.set_unusable_password()
+        found.save()
+        found.groups.set(Group.objects.filter(name=group))
+    return found
+
+
+def reviewer(proposal: Proposal | None = None) -> Any:
+    """Rita; Saul where Rita herself has asked."""
+    rita = person("rita")
+    if proposal is not None and proposal.proposer_id == rita.pk:
+        return person("saul")
+    return rita
+
+
+def make_agent(name: str) -> Agent:
+    found = Agent.objects.filter(name=name).first()
+    if found is None:
+        found = services.create_agent(name=name, owner=person("otto"))
+        services.grant(agent=found, pattern="records.*")
+    return found
+
+
+def ask(agent: Agent, cycle: Cycle) -> Proposal:
+    """Submit the cycle's write under its key; asked again, the same proposal comes back."""
+    action, params = target.call_of(cycle)
+    body = {"action": action, "params": params, "run": agent.name, "rationale": "Chaos."}
+    proposal, _ = services.submit(
+        agent=agent,
+        key=f"cycle-{cycle.number}",
+        fingerprint=idempotency.fingerprint("submit", body),
+        submission=services.Submission(**body),
+    )
+    return proposal
+
+
+def ask_in_a_crowd(agent: Agent, cycle: Cycle) -> None:
+    """Submit while the same request is under way elsewhere."""
+    try:
+        ask(agent, cycle)
+    except IdempotencyInFlight:  # an honest answer: the agent asks again
+        ask(agent, cycle)
+
+
+def ask_undo(forward_id: Any) -> None:
+    """Ask, as a person, for the undo of a commit; where it is asked for already, that is it."""
+    try:
+        services.undo(proposal_id=forward_id, person=reviewer(), reason=REASON)
+    except AlreadyUndone:
+        pass
+
+
+def undo_of(forward_id: Any) -> Any:
+    return Proposal.objects.filter(compensates=forward_id).values_list("pk", flat=True).first()
+
+
+def advance(proposal_id: Any) -> None:
+    """Do for one proposal all that workers and people would, as far as it goes."""
+    for _ in range(20):
+        proposal = Proposal.objects.get(pk=proposal_id)
+        due = Execution.objects.due(clock.now()).filter(proposal=proposal)
+        execution_id = due.values_list("pk", flat=True).first()
+        if execution_id is not None:
+            execution.run(execution_id)
+        elif proposal.status == Status.SUBMITTED:
+            dispatch.check_and_commit(proposal_id)
+        elif proposal.status == Status.PENDING:
+            decide(proposal)
+        else:
+            return
+    raise AssertionError(f"{proposal_id} does not come to rest")
+
+
+def decide(proposal: Proposal) -> None:
+    """Approve what can be approved, reject what cannot."""
+    check = proposal.current_check
+    can_be = check is not None and check.is_approvable and not proposal.compensates_id
+    try:
+        services.review(
+            proposal_id=proposal.pk,
+            reviewer=reviewer(proposal),
+            decision="approve" if can_be else "reject",
+            digest=check.digest,
+            reason=REASON,
+        )
+    except ProposalError:  # somebody was quicker, or it moved on; look again
+        pass
+
+
+def withdraw(agent: Agent, proposal_id: Any) -> None:
+    """The agent takes it back, where that is not too late."""
+    try:
+        services.withdraw(agent=agent, proposal_id=proposal_id)
+    except ProposalError:
+        pass
+
+
+def retry(proposal_id: Any) -> None:
+    services.retry(proposal_id=proposal_id, person=person("olga"), reason="It is wanted now.")
+
+
+def time_passes() -> None:
+    """An hour goes by for whoever waits: bells are overdue, leases of dead workers have ended."""
+    past = clock.now() - timedelta(hours=1)
+    Proposal.objects.to_check().update(due_at=past)
+    Execution.objects.open().filter(status=Execution.Status.QUEUED).update(run_after=past)
+    Execution.objects.open().exclude(status=Execution.Status.QUEUED).update(lease_until=past)
+
+
+def sweep_until_rest(agent: Agent) -> None:
+    """The clock finds what was left behind, and people decide, until nothing of the agent moves."""
+    for _ in range(60):
+        moving = Proposal.objects.filter(run__agent=agent).open()
+        if not moving.exists():
+            return
+        time_passes()
+        dispatch.Sweep().run()
+        for proposal in moving.filter(status=Status.PENDING):
+            decide(proposal)
+    raise AssertionError("Something is stuck: the clock finds no rest.")
+
+
+def always_late() -> None:
+    """Every lease of this process ends as it begins: any other worker may take over at any time."""
+    settings.EXECUTION_LEASE_SECONDS = 0
+
+
+def close() -> None:
+    """Before a fork: nobody inherits an open connection."""
+    from django.db import connections
+
+    connections.close_all()
+
+
+def is_postgresql() -> bool:
+    return connection.vendor == "postgresql"
