@@ -37,14 +37,19 @@ class Gauge:
         return min(100, int(100 * self.used / self.budget.limit))
 
 
-def binding(agent: str, agent_name: str) -> list[Gauge]:
-    """The budgets that bind one agent, each scope of it that the agent has used."""
+def binding(agent: str, agent_name: str, *, resources: Any = ()) -> list[Gauge]:
+    """The budgets that bind one agent, each scope of it that the agent has used.
+
+    `resources` are those the agent has proposed to write to, as values or as a query: a count
+    of another one, although it is everybody's, would tell what others are doing.
+    """
     budgets = [
         budget
         for budget in Budget.objects.filter(is_active=True, lane=Budget.Lane.FORWARD)
         if fnmatchcase(agent_name, budget.agent_pattern)
     ]
-    return gauges(budgets, Q(agent=agent) | Q(agent=""))
+    own = Q(agent=agent) | Q(agent="", resource="")
+    return gauges(budgets, own | Q(agent="", resource__in=resources))
 
 
 def all_gauges() -> list[Gauge]:
@@ -112,7 +117,7 @@ def as_json(gauge: Gauge) -> dict[str, Any]:
         "used": plain(gauge.used),
         "held": plain(gauge.held),
         "remaining": plain(gauge.remaining),
-        "next_slot_at": gauge.free_at.isoformat() if gauge.free_at else None,
+        "next_slot_at": gauge.free_at.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if gauge.free_at else None,
         "on_exceed": budget.on_exceed,
     }
 

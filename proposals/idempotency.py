@@ -67,7 +67,13 @@ def once(
     earlier = find(agent, key, fingerprint)
     if earlier is not None:
         return earlier, True
-    before()
+    try:
+        before()
+    except Exception:
+        # It may refuse because of what the first request with this key has just done.
+        if (earlier := find(agent, key, fingerprint)) is None:
+            raise
+        return earlier, True
     try:
         with transaction.atomic():
             take(agent, key, fingerprint, proposal_id)

@@ -3,12 +3,13 @@
 Agents never learn names or thresholds of rules, nor names of people.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Prefetch, QuerySet
 
-from proposals import seats
+from proposals import freezing, seats
 from proposals.api.patience import expected_seconds
 from proposals.lifecycle import OPEN, Status
 from proposals.models import Check, Proposal, Review
@@ -26,7 +27,7 @@ SHOWN_VERDICTS = {Effect.ALLOW: "approve", Effect.DENY: "deny"}
 
 
 def load(proposals: QuerySet[Proposal]) -> list[dict[str, Any]]:
-    """Represent a page of proposals in a fixed number of statements."""
+    """Represent a page of proposals in few statements: more only for those that are decided on."""
     found = list(
         proposals.select_related(
             "agent__owner", "proposer", "run", "current_check"
@@ -36,7 +37,6 @@ def load(proposals: QuerySet[Proposal]) -> list[dict[str, Any]]:
             Prefetch(
                 "compensations",
                 queryset=Proposal.objects.filter(status=Status.COMMITTED, is_undone=False),
-                to_attr="live_compensations",
             ),
         )
     )
@@ -61,7 +61,7 @@ def represent(proposal: Proposal, neighbours: dict[tuple, list[str]]) -> dict[st
         "revision": proposal.revision_number,
         "action": proposal.action,
         "params": revision.params,
-        "run": proposal.run.name if proposal.run_id else None,
+        "run": proposal.run.name if proposal.run else None,
         "resource": proposal.resource,
         "rationale": revision.rationale,
         "digest": check.digest if check and is_current else None,
@@ -83,7 +83,7 @@ def represent(proposal: Proposal, neighbours: dict[tuple, list[str]]) -> dict[st
         if proposal.is_open
         else [],
         "compensates": text(proposal.compensates_id),
-        "compensated_by": next((str(each.pk) for each in proposal.live_compensations), None),
+        "compensated_by": next((str(each.pk) for each in proposal.compensations.all()), None),
         "created_at": moment(proposal.created_at),
         "updated_at": moment(proposal.updated_at),
         "expires_at": moment(proposal.expires_at),
@@ -114,8 +114,9 @@ def change(check: Check) -> dict[str, Any] | None:
 
 def waiting_on(proposal: Proposal, check: Check | None) -> dict[str, Any]:
     """Who must act next; `who` is null when nothing more will happen."""
+    who = WAITS_FOR.get(Status(proposal.status))
     waits: dict[str, Any] = {
-        "who": WAITS_FOR.get(Status(proposal.status)),
+        "who": "operator" if who == "worker" and freezing.stop_for(proposal) else who,
         "group": None,
         "approvals": None,
         "approvals_required": None,
@@ -161,7 +162,7 @@ def said(review: Review) -> str:
     return review.reason if review.is_for_agent else review.get_reason_code_display()
 
 
-def conflicting(proposals: list[Proposal]) -> dict[tuple, list[str]]:
+def conflicting(proposals: Sequence[Proposal]) -> dict[tuple, list[str]]:
     """Open proposals of the same agents on the same single objects."""
     resources = {each.resource for each in proposals if each.is_open and "/" in each.resource}
     if not resources:

@@ -19,7 +19,7 @@ from budgets import standings
 from proposals import idempotency, services
 from proposals.api import documentation as docs
 from proposals.api import limits, patience, representation, shapes
-from proposals.api.authentication import agent_of
+from proposals.api.authentication import agent_of, token_of
 from proposals.api.representation import moment
 from proposals.exceptions import InvalidRequest, NotFound
 from proposals.models import Agent, Proposal, Run
@@ -57,9 +57,9 @@ def shown(
 ) -> Response:
     """Answer with the proposal, after waiting for it as long as the request prefers."""
     wait = patience.preferred_wait(request.headers.get("Prefer", ""))
-    has_waited = bool(wait) and patience.wait_for_machine(proposal_id, wait)
+    is_applied = wait is not None and patience.wait_for_machine(proposal_id, wait)
     response = Response(representation.one(proposal_id), status=status)
-    if has_waited or wait == 0:
+    if is_applied:
         response["Preference-Applied"] = f"wait={wait}"
     if replayed:
         response["Idempotent-Replayed"] = "true"
@@ -275,14 +275,16 @@ class Budgets(AgentView):
     @extend_schema(**docs.BUDGETS)
     def get(self, request: Request) -> Response:
         agent = agent_of(request)
-        gauges = standings.binding(str(agent.pk), agent.name)
+        resources = Proposal.objects.of(agent).order_by().values("resource").distinct()
+        gauges = standings.binding(str(agent.pk), agent.name, resources=resources)
         return Response({"results": [standings.as_json(gauge) for gauge in gauges]})
 
 
 class Me(AgentView):
     @extend_schema(**docs.ME)
     def get(self, request: Request) -> Response:
-        agent = agent_of(request)
+        token = token_of(request)
+        agent = token.agent
         return Response(
             {
                 "id": str(agent.pk),
@@ -291,8 +293,8 @@ class Me(AgentView):
                 "suspended": agent.is_suspended,
                 "grants": sorted(grant.pattern for grant in agent.grants.all()),
                 "token": {
-                    "key_id": request.auth.key_id,
-                    "expires_at": moment(request.auth.expires_at),
+                    "key_id": token.key_id,
+                    "expires_at": moment(token.expires_at),
                 },
             }
         )

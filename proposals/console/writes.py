@@ -46,9 +46,9 @@ def page(form: WriteFilters, before: str) -> Writes:
     )
     shown, chosen = listed[:LONGEST], form.chosen()
     older = ""
-    last = shown[-1] if len(listed) > LONGEST else None
-    if last and last.committed_at:
-        older = address(chosen | {"before": f"{last.committed_at.isoformat()}~{last.pk}"})
+    oldest = shown[-1] if len(listed) > LONGEST else None
+    if oldest and oldest.committed_at:
+        older = address(chosen | {"before": f"{oldest.committed_at.isoformat()}~{oldest.pk}"})
     return Writes(named(rows(shown)), older, address(chosen) if boundary else "")
 
 

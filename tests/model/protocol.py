@@ -25,6 +25,7 @@ from tests.model.world import (
     due,
     held_by_someone,
     key_of,
+    note,
     receipt_of,
     rests,
     starts,
@@ -32,20 +33,6 @@ from tests.model.world import (
 )
 
 Steps = Iterator[tuple[str, str, Worker, State]]  # label, kind, worker and world afterwards
-VARIANTS = {
-    "blind retry": "an unclear write is sent again under a new key",
-    "probe then resend": "the target keeps no keys; it is asked, and what is absent is sent again",
-    "no durable intent": "a claimed write is sent without a word about it",
-    "absent is proof": "without a receipt, the write is recorded as not applied",
-    "no fence": "a worker that lost its lease settles all the same",
-    "no compare": "the target's values are not compared with the approved ones",
-    "unbound approval": "an approval counts for whatever is current, not for what was shown",
-    "late check": "a check lands although its proposal was amended since",
-    "freeze at claim": "a freeze is read when claiming and not again with the intent",
-    "approvals for ever": "a re-check that comes out the same never ends with people",
-    "any unknown": "a reconciliation settles whichever attempt is unknown by then",
-    "expiry keeps": "an expiry forgets the budget reservation",
-}
 
 
 class Protocol:
@@ -279,8 +266,10 @@ class Protocol:
     def deliver(self, s: State, key: Key, digest: Digest) -> tuple[State, str]:
         """One transaction of the target: the receipt, the comparison, the effect."""
         receipt = receipt_of(s, key)
+        if receipt == "void":
+            return s, "voided"
         if receipt and self.variant != "probe then resend":
-            return s, "voided" if receipt == "void" else "applied"
+            return s, "applied"
         differs = s.kind == "update" and s.image != digest.image
         if differs and self.variant != "no compare":
             return s, "stale"
@@ -409,15 +398,3 @@ class Protocol:
         yield "the agent's grant is taken or given back", s._replace(revoked=not s.revoked)
         if not s.strict:
             yield "a rule becomes stricter", s._replace(strict=True)
-
-
-def note(s: State, move: Move) -> tuple[str, ...]:
-    """Legal moves between statuses, and the places at which a crash was tried."""
-    after = move.after
-    _, crashes, place = move.label.partition(" crashes at ")
-    if crashes:
-        return "crash", place.partition(",")[0]
-    if s.status and after.direction == s.direction:
-        if (s.status, s.round) != (after.status, after.round):
-            return ("move", s.status, after.status)
-    return ()

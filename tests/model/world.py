@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from itertools import product
 from typing import NamedTuple
 
+from tests.model.search import Move
+
 LIVE = ("submitted", "pending", "changes_requested", "approved")
 WAITS_FOR_PEOPLE = ("pending", "changes_requested", "failed", "unknown")
 TERMINAL = ("committed", "denied", "rejected", "withdrawn", "expired")
@@ -11,6 +13,22 @@ OPEN = ("queued", "claimed", "intended")
 RECHECKS = 2  # in a row, before people must look
 OURS, RESTORED = 2, 3  # what the target holds after our write, and after its undo
 Key = tuple[str, int]
+
+
+VARIANTS = {
+    "blind retry": "an unclear write is sent again under a new key",
+    "probe then resend": "the target keeps no keys; it is asked, and what is absent is sent again",
+    "no durable intent": "a claimed write is sent without a word about it",
+    "absent is proof": "without a receipt, the write is recorded as not applied",
+    "no fence": "a worker that lost its lease settles all the same",
+    "no compare": "the target's values are not compared with the approved ones",
+    "unbound approval": "an approval counts for whatever is current, not for what was shown",
+    "late check": "a check lands although its proposal was amended since",
+    "freeze at claim": "a freeze is read when claiming and not again with the intent",
+    "approvals for ever": "a re-check that comes out the same never ends with people",
+    "any unknown": "a reconciliation settles whichever attempt is unknown by then",
+    "expiry keeps": "an expiry forgets the budget reservation",
+}
 
 
 class Limits(NamedTuple):
@@ -153,3 +171,15 @@ def wrong_records(s: State) -> str:
     if s.rechecks > RECHECKS:
         return "checked again and again, and nobody was asked to look"
     return ""
+
+
+def note(s: State, move: Move) -> tuple[str, ...]:
+    """Legal moves between statuses, and the places at which a crash was tried."""
+    after = move.after
+    _, crashes, place = move.label.partition(" crashes at ")
+    if crashes:
+        return "crash", place.partition(",")[0]
+    moved = (s.status, s.round) != (after.status, after.round)
+    if s.status and moved and after.direction == s.direction:
+        return "move", s.status, after.status
+    return ()

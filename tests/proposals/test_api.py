@@ -10,11 +10,12 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
+from budgets.models import Budget
 from ledger.identifiers import uuid7
 from proposals import services
 from proposals.api import answers, patience
 from proposals.models import Proposal, Rule
-from tests.contract import assert_problem, assert_proposal
+from tests.contract import assert_problem, assert_proposal, rows
 from tests.factories import (
     AgentClient,
     approve,
@@ -173,6 +174,30 @@ class TestProposing:
         assert [(d["verdict"], d["reason"]) for d in shown["decisions"]] == [
             ("comment", "Please explain.")
         ]
+
+    @pytest.mark.parametrize("stop", ["freeze", "suspend"])
+    def test_what_is_approved_but_stopped_waits_on_the_operator(self, stop):
+        proposal = make_checked(params=painting(tier="medium"))
+        approve(proposal)
+        if stop == "freeze":
+            services.freeze(reason="Something is odd.", action="toys.set")
+        else:
+            suspend(proposal.agent)
+        shown = assert_proposal(client_for(proposal.agent).get(f"/proposals/{proposal.pk}"))
+        assert (shown["status"], shown["waiting_on"]["who"]) == ("approved", "operator")
+
+    def test_while_everything_is_frozen_nothing_new_is_taken(self):
+        agent = client_for()
+        first = agent.propose(key="k")
+        frozen = services.freeze(reason="Something is odd.")
+        before = rows()
+        refused = agent.propose(run="other")
+        assert_problem(refused, 503, "writes-frozen")
+        assert int(refused["Retry-After"]) > 0
+        assert rows() == before
+        assert agent.propose(key="k").json()["id"] == first.json()["id"]
+        services.lift(freeze_id=frozen.pk, reason="It was not.")
+        assert_proposal(agent.propose(run="other"), 201)
 
     def test_changes_requested_wait_on_the_agent(self):
         proposal = make_checked(params=painting(tier="medium"))
@@ -373,6 +398,28 @@ class TestReading:
         assert (run["run"], run["total"]) == (name, 2)
         assert run["counts"] == {"committed": 1, "submitted": 1}
         assert [each["status"] for each in run["proposals"]] == ["submitted", "committed"]
+
+    def test_budgets_tell_nothing_of_what_others_write_to(self):
+        other = make_agent("other-bot")
+        make_checked(agent=other, params=painting("pink", toy="duck"))
+        agent = make_agent()
+        make_checked(agent=agent)
+        budget = Budget(
+            name="Writes to one toy",
+            unit="writes",
+            limit=10,
+            window_seconds=60,
+            per_resource=True,
+            resource_pattern="*/*",
+        )
+        services.save_budget(budget=budget, person=None, is_new=True)
+        for each, toy in ((other, "duck"), (agent, "bear")):
+            make_checked(agent=each, params=painting("red", toy=toy))
+        response = client_for(agent).get("/budgets")
+        answers.Budgets.model_validate_json(response.content)
+        named = [each for each in response.json()["results"] if each["budget"] == budget.name]
+        assert [each["scope"]["resource"] for each in named] == ["toys/bear"]
+        assert "duck" not in response.content.decode()
 
     def test_me_says_who_and_how_long(self):
         agent = make_agent(grants=["toys.*", "records.*"])

@@ -40,6 +40,7 @@ AGENTS = {
     "api/v1/^actions/?$",
     "api/v1/^actions/(?P<name>[a-z0-9_.]+)/?$",
     "api/v1/^runs/(?P<run>.+)$",
+    "api/v1/^budgets/?$",
     "api/v1/^me/?$",
 }
 PEOPLE = {
@@ -60,6 +61,7 @@ PUBLIC = {
     "api/",
     "api/<path:rest>",
     "healthz",
+    "readyz",
     "sign-in/",
 }
 ADMIN = "admin/"  # people's, whatever is under it

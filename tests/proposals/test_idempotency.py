@@ -8,7 +8,9 @@ from contextlib import contextmanager
 import pytest
 from django.db import connection, connections
 
+from budgets.models import Budget
 from ledger.models import LedgerEntry
+from proposals import services
 from proposals.exceptions import TargetRefused
 from proposals.models import IdempotencyKey, Proposal, Review
 from tests.contract import assert_problem, assert_proposal, rows
@@ -20,6 +22,7 @@ from tests.factories import (
     fresh,
     make_agent,
     make_checked,
+    make_person,
     make_proposal,
     painting,
     review,
@@ -108,6 +111,28 @@ class TestRaces:
         ]
         last = AgentClient(token).post("/proposals", data, key="once")
         assert (last.status_code, last.json()["status"]) == (200, "committed")
+
+    def test_of_identical_requests_for_the_last_slot_one_is_stored_and_none_refused(self):
+        make_person()
+        budget = Budget(name="One", unit="proposals", limit=1, window_seconds=60)
+        services.save_budget(budget=budget, person=None, is_new=True)
+        token = token_for(make_agent())
+        answers = all_at_once(
+            [lambda: AgentClient(token).propose(key="last", run="r")] * 8
+            + [lambda n=n: AgentClient(token).propose(key=f"k{n}", run="r") for n in range(8)]
+        )
+        late = AgentClient(token).propose(key="last", run="r")
+        if late.status_code == 429:  # another key took the slot
+            assert not any(each.status_code == 200 for each in answers[:8])
+        else:
+            assert sorted(each.status_code for each in answers[:8]) == [200] * 7 + [201]
+        assert Proposal.objects.count() == 1
+        for each in answers:
+            if each.status_code == 429:
+                assert_problem(each, 429, "budget-exceeded")
+                assert int(each["Retry-After"]) <= 60
+                assert each["RateLimit"].startswith('"one";r=0;t=')
+                assert each["RateLimit-Policy"] == '"one";q=1;w=60'
 
     def test_of_different_bodies_under_one_key_one_is_stored(self):
         token = token_for(make_agent())
