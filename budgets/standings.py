@@ -1,5 +1,6 @@
 """How budgets stand, for whoever they bind: limit, used, held, remaining, next slot."""
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +8,8 @@ from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Any
 
-from django.db.models import Q, Sum
+from django.db.models import F, Min, Q, QuerySet, Sum, Window
+from django.db.models.functions import RowNumber
 
 from budgets.models import Budget, Reservation, Scope
 from ledger import clock
@@ -38,7 +40,7 @@ class Gauge:
 
 
 def binding(agent: str, agent_name: str, *, resources: Any = ()) -> list[Gauge]:
-    """The budgets that bind one agent, each scope of it that the agent has used.
+    """The budgets that bind one agent, each scope of it that the agent uses now.
 
     `resources` are those the agent has proposed to write to, as values or as a query: a count
     of another one, although it is everybody's, would tell what others are doing.
@@ -58,46 +60,51 @@ def all_gauges() -> list[Gauge]:
 
 
 def gauges(budgets: Iterable[Budget], which: Q) -> list[Gauge]:
+    """The scopes of each budget that something counts in now, the fullest first.
+
+    A budget in which nothing counts has one gauge without a scope. Always the same number of
+    statements, however many budgets and scopes there are.
+    """
+    known = {budget.pk: budget for budget in budgets}
     now = clock.now()
-    found: list[Gauge] = []
+    rows = list(totals(known.values(), Scope.objects.filter(which, budget__in=known), now))
+    scopes = Scope.objects.in_bulk([row["scope"] for row in rows])
+    found: dict[int, list[Gauge]] = defaultdict(list)
+    for row in rows:
+        budget, scope = known[row["scope__budget"]], scopes[row["scope"]]
+        is_full = budget.window is not None and row["used"] >= budget.limit
+        free_at = row["oldest"] + budget.window if is_full else None
+        held = row["held"] or NOTHING
+        found[budget.pk].append(Gauge(budget, row["used"], held, free_at, scope))
+    return [
+        gauge
+        for pk, budget in known.items()
+        for gauge in found.get(pk) or [Gauge(budget, NOTHING, NOTHING, None)]
+    ]
+
+
+def totals(budgets: Iterable[Budget], scopes: QuerySet[Scope], now: datetime) -> QuerySet:
+    """Used, held and since when, by scope, in one statement; of each budget only the fullest."""
+    counting = Q(pk__in=[])
     for budget in budgets:
-        scopes = list(budget.scopes.filter(which))
-        totals = totals_of(budget, scopes, now)
-        ranked = sorted(scopes, key=lambda scope: -totals.get(scope.pk, (NOTHING,))[0])
-        found.extend(gauge(budget, scope, totals, now) for scope in ranked[:MOST_SCOPES])
-        if not scopes:
-            found.append(Gauge(budget, NOTHING, NOTHING, None))
-    return found
-
-
-def totals_of(
-    budget: Budget, scopes: list[Scope], now: datetime
-) -> dict[int, tuple[Decimal, Decimal]]:
-    """Used and held by scope, in one statement."""
-    counting = Reservation.objects.filter(scope__in=scopes).counting(budget.window, now)
-    held = Q(status=Reservation.Status.HELD)
-    rows = (
-        counting.values_list("scope")
-        .annotate(used=Sum("amount"), held=Sum("amount", filter=held))
-        .order_by("scope")
+        since = Q() if budget.window is None else Q(counted_at__gt=now - budget.window)
+        counting |= Q(scope__budget=budget) & since
+    fullest = Window(
+        RowNumber(), partition_by=F("scope__budget"), order_by=[F("used").desc(), F("scope")]
     )
-    return {scope: (used or NOTHING, held_now or NOTHING) for scope, used, held_now in rows}
-
-
-def gauge(
-    budget: Budget, scope: Scope, totals: dict[int, tuple[Decimal, Decimal]], now: datetime
-) -> Gauge:
-    used, held = totals.get(scope.pk, (NOTHING, NOTHING))
-    free_at = None
-    if budget.window is not None and used >= budget.limit:
-        oldest = (
-            scope.reservations.counting(budget.window, now)
-            .order_by("counted_at")
-            .values_list("counted_at", flat=True)
-            .first()
+    return (
+        Reservation.objects.exclude(status=Reservation.Status.RELEASED)
+        .filter(counting, scope__in=scopes)
+        .values("scope", "scope__budget")
+        .annotate(
+            used=Sum("amount"),
+            held=Sum("amount", filter=Q(status=Reservation.Status.HELD)),
+            oldest=Min("counted_at"),
         )
-        free_at = oldest + budget.window if oldest else None
-    return Gauge(budget, used, held, free_at, scope)
+        .annotate(rank=fullest)
+        .filter(rank__lte=MOST_SCOPES)
+        .order_by("scope__budget", "rank")
+    )
 
 
 def as_json(gauge: Gauge) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class LedgerConfig(AppConfig):
         for model in (LedgerEntry, Leaf, Node, Checkpoint):
             storage_guards.protect(model)
         post_migrate.connect(assert_guards, sender=self)
-        checks.register(check_guards, checks.Tags.database)
+        checks.register(check_guards, checks.Tags.database)  # type: ignore[call-overload]
 
 
 def assert_guards(*, using: str, **kwargs: Any) -> None:

@@ -96,7 +96,7 @@ def _require_transaction() -> None:
 def _require_fitting(columns: dict[str, str]) -> None:
     """Refuse here what only one of the two databases would refuse."""
     for name, value in columns.items():
-        field = LedgerEntry._meta.get_field(name)
+        field: Any = LedgerEntry._meta.get_field(name)
         if not isinstance(value, str) or "\0" in value or len(value) > field.max_length:
             raise ValueError(f"Not a ledger entry's {name}: {value!r:.100}.")
         if not value and not field.blank:

@@ -1,6 +1,6 @@
 """Lists that can be read and nothing else, and that cost the same at millions of rows."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,7 +29,8 @@ class CappedPaginator(Paginator):
 
     @cached_property
     def count(self) -> CappedCount:
-        rows = self.object_list.order_by()[: COUNT_CAP + 1]
+        listed: Any = self.object_list
+        rows = listed.order_by()[: COUNT_CAP + 1]
         return CappedCount(rows.count())
 
     @cached_property
@@ -43,7 +44,7 @@ class KeysetChangeList(ChangeList):
     Works for any model whose ordering ends in its primary key, all descending.
     """
 
-    def get_filters_params(self, params: Mapping | None = None) -> dict[str, Any]:
+    def get_filters_params(self, params: dict[str, Any] | None = None) -> dict[str, Any]:
         kept = super().get_filters_params(params)
         return {name: value for name, value in kept.items() if name not in (OLDER, NEWER)}
 
@@ -84,7 +85,8 @@ class KeysetChangeList(ChangeList):
         names = [name.lstrip("-") for name in self.queryset.query.order_by]
         test = "gt" if is_newer else "lt"
         values = {name: getattr(boundary, name) for name in names}
-        reached, rest = {}, Q()
+        reached: dict[str, Any] = {}
+        rest = Q()
         for name in names:
             rest |= Q(**reached, **{f"{name}__{test}": values[name]})
             reached[name] = values[name]
@@ -110,13 +112,13 @@ class MomentFilter(admin.ListFilter):
             if name in params:
                 self.used_parameters[name] = params.pop(name)[-1].strip()
 
-    def expected_parameters(self) -> list[str]:
+    def expected_parameters(self) -> list[Any]:
         return [f"{self.column}_from", f"{self.column}_to"]
 
     def has_output(self) -> bool:
         return True
 
-    def choices(self, changelist: ChangeList) -> Iterable[dict[str, Any]]:
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
         """Both inputs, and what else the address says, to be sent along."""
         names = self.expected_parameters()
         inputs = [
@@ -131,13 +133,13 @@ class MomentFilter(admin.ListFilter):
         ]
         clear = changelist.get_query_string(remove=[*names, OLDER, NEWER])
         is_active = any(self.used_parameters.values())
-        return [{"inputs": inputs, "others": others, "clear": clear, "is_active": is_active}]
+        yield {"inputs": inputs, "others": others, "clear": clear, "is_active": is_active}
 
     def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         tests = {}
         for name, test in zip(self.expected_parameters(), ("gte", "lt"), strict=True):
             if given := self.used_parameters.get(name, ""):
-                moment = utc(given)
+                moment = utc(str(given))
                 if moment is None:
                     messages.error(request, "A time looks like 2026-11-22 09:30, in UTC.")
                     return queryset.none()

@@ -7,6 +7,7 @@ more. `Horizon` knows that floor; without one, the whole table is asked.
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, Max, OuterRef, QuerySet
 
 from ledger import clock, entries, keys, merkle, notes, tree
-from ledger.models import Checkpoint, Leaf, LedgerEntry, Node
+from ledger.models import Checkpoint, Leaf, LedgerEntry
 
 logger = logging.getLogger(__name__)
 
@@ -193,14 +194,21 @@ def _register(key: notes.VerifyingKey) -> None:
     )
 
 
-def _extend(grown: merkle.Tree, chosen: list[tuple[int, bytes]]) -> None:
-    leaves, complete = [], []
+def _extend(grown: merkle.Tree, chosen: Iterable[tuple[int, bytes | memoryview]]) -> None:
+    leaves: list[tuple[int, int, bytes]] = []
+    nodes: list[tuple[int, int, bytes]] = []
     for pk, hash_ in chosen:
         leaf = merkle.leaf_hash(bytes(hash_))
-        leaves.append(Leaf(leaf_index=grown.size, entry_id=pk, hash=leaf))
-        complete += grown.append(leaf)
-    Leaf.objects.bulk_create(leaves)
-    Node.objects.bulk_create(tree.rows(complete))
+        leaves.append((grown.size, pk, leaf))
+        nodes += [node for node in grown.append(leaf) if tree.is_stored(node[0])]
+    with connection.cursor() as cursor:  # a third of the time that model instances would take
+        cursor.executemany(
+            "INSERT INTO ledger_leaf (leaf_index, entry_id, hash) VALUES (%s, %s, %s)", leaves
+        )
+        if nodes:
+            cursor.executemany(
+                "INSERT INTO ledger_node (level, position, hash) VALUES (%s, %s, %s)", nodes
+            )
 
 
 def _sign(grown: merkle.Tree, key: notes.SigningKey, *, after: int) -> Checkpoint:

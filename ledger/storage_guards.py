@@ -11,6 +11,7 @@ Whoever owns the database can drop triggers. That is what `verify_ledger` is for
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db import NotSupportedError, models, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -116,14 +117,16 @@ def _taken(model: type[models.Model], connection: BaseDatabaseWrapper) -> str:
     """Whether NEW would take a place that only one row can hold: what a REPLACE would empty."""
     options = model._meta
     table = options.db_table
-    places = [(["rowid"], "")]
-    places += [([field.column], "") for field in options.local_concrete_fields if field.unique]
+    places: list[tuple[list[str], str]] = [(["rowid"], "")]
+    places += [([str(field.column)], "") for field in options.local_concrete_fields if field.unique]
     places += [(_columns(model, names), "") for names in options.unique_together]
     for constraint in options.constraints:
         if isinstance(constraint, models.UniqueConstraint):
             if constraint.expressions:
                 raise NotSupportedError(f"{constraint.name} cannot be guarded: it has expressions.")
-            condition = constraint._get_condition_sql(model, connection.schema_editor()) or ""
+            editor: Any = connection.schema_editor()
+            unique: Any = constraint  # Django keeps the next method to itself
+            condition = unique._get_condition_sql(model, editor) or ""
             places.append((_columns(model, constraint.fields), condition.replace("%%", "%")))
     new = ", ".join(f'NEW."{f.column}" AS "{f.column}"' for f in options.local_concrete_fields)
     clauses = []
@@ -139,7 +142,8 @@ def _taken(model: type[models.Model], connection: BaseDatabaseWrapper) -> str:
 
 
 def _columns(model: type[models.Model], names: Iterable[str]) -> list[str]:
-    return [model._meta.get_field(name).column for name in names]
+    fields: list[Any] = [model._meta.get_field(name) for name in names]
+    return [field.column for field in fields]
 
 
 def _wanting_on_sqlite(

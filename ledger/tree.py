@@ -1,7 +1,5 @@
 """The tree as it is stored: leaves, and every fourth level above them."""
 
-from collections.abc import Iterable
-
 from django.db.models import Q
 
 from ledger import merkle
@@ -30,15 +28,6 @@ def lookup(level: int, position: int) -> bytes:
     stored = level - level % STEP
     first = position << level - stored
     return _fold(_fetch({stored: (first, first + (1 << level - stored))}), level, position)
-
-
-def rows(complete: Iterable[tuple[int, int, bytes]]) -> list[Node]:
-    """Those of the completed subtrees that are stored."""
-    return [
-        Node(level=level, position=position, hash=hash_)
-        for level, position, hash_ in complete
-        if is_stored(level)
-    ]
 
 
 def is_stored(level: int) -> bool:

@@ -151,7 +151,8 @@ def land(
         with transaction.atomic():
             spending.reserve(proposal, revision.params, check)
     except OverBudget as error:
-        return over_budget(proposal, check, error, now)
+        over_budget(proposal, check, error, now)
+        return None
     return move_on(proposal, revision, check, now)
 
 
@@ -169,8 +170,9 @@ def over_budget(proposal: Proposal, check: Check, error: OverBudget, now: Any) -
         reason=str(error)[:500],
         error=refusal,
     )
-    if proposal.agent_id:
-        spending.refuse(error, agent=proposal.agent, run=proposal.run.name)
+    if proposal.agent is not None:
+        run = proposal.run.name if proposal.run else ""
+        spending.refuse(error, agent=proposal.agent, run=run)
 
 
 def never_looser(proposal: Proposal, revision: Revision, verdict: Verdict) -> Verdict:

@@ -184,7 +184,9 @@ def objection(proposal: Proposal, execution: Execution, now: datetime) -> str:
 
 def may_still_propose(proposal: Proposal) -> bool:
     """Whether the agent may still propose this; the undo of its own commit needs no grant."""
-    return proposal.compensates_id is not None or proposal.agent.may_propose(proposal.action)
+    if proposal.compensates_id is not None or proposal.agent is None:
+        return True
+    return proposal.agent.may_propose(proposal.action)
 
 
 # Intent
@@ -360,7 +362,7 @@ def try_later(claim: Claim, error: Exception) -> None:
     if execution.fence < settings.EXECUTION_MAX_ATTEMPTS:
         wait = timedelta(seconds=min(2**execution.fence, settings.EXECUTION_LEASE_SECONDS))
         if mine(execution, lease_until=now + wait, error=trouble):
-            record(proposal, execution, "execution.postponed", now, error=trouble["detail"])
+            record(proposal, execution, "execution.postponed", now, error=detail[:500])
         return
     if mine(execution, status=Execution.Status.UNKNOWN, settled_at=now, error=trouble):
         transition(

@@ -42,7 +42,7 @@ def stop_for(proposal: Proposal) -> str:
     Undo asked for by people is stopped by the freeze of everything alone.
     """
     matching = Q(scope=Freeze.Scope.EVERYTHING)
-    if proposal.proposer_id is None:
+    if proposal.agent is not None and proposal.proposer_id is None:
         if proposal.agent.is_suspended:
             return f"The agent {proposal.agent.name} is suspended."
         matching |= Q(scope=Freeze.Scope.AGENT, agent=proposal.agent_id)

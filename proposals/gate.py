@@ -79,7 +79,7 @@ def facts(proposal: Proposal, revision: Revision, findings: Findings) -> dict[st
         "after": findings.after or {},
         "impact": {**(findings.impact or {}), "reversible": findings.is_reversible},
         "agent": {"name": agent.name if agent else "", "owner": agent.owner_id if agent else 0},
-        "run": {"name": proposal.run.name if proposal.run_id else ""},
+        "run": {"name": proposal.run.name if proposal.run else ""},
         "resource": proposal.resource,
         "history": {
             "committed": committed.count(),

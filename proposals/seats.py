@@ -25,7 +25,7 @@ def right_for(tier: str) -> str:
 
 def dependence(user: Any, proposal: Proposal, revision: Revision) -> str:
     """Why this person is not independent of the proposal; empty if they are."""
-    if proposal.agent_id and person(user) == person(proposal.agent.owner):
+    if proposal.agent and person(user) == person(proposal.agent.owner):
         return f"You own the agent {proposal.agent.name}, and nobody decides on their own agent."
     if proposal.proposer_id and person(user) == person(proposal.proposer):
         return "You proposed this, and nobody decides on what they proposed."

@@ -26,8 +26,8 @@ def charge(proposal: Proposal, params: dict[str, Any], check: Check | None = Non
     return Charge(
         proposal=str(proposal.pk),
         agent=str(proposal.agent_id or ""),
-        agent_name=proposal.agent.name if proposal.agent_id else "",
-        run=proposal.run.name if proposal.run_id else "",
+        agent_name=proposal.agent.name if proposal.agent else "",
+        run=proposal.run.name if proposal.run else "",
         action=proposal.action,
         resource=proposal.resource,
         lane="undo" if by_person and proposal.compensates_id else "forward",

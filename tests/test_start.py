@@ -83,14 +83,16 @@ class TestAStartedInstallation:
         words = installation.words
         line = words[words.index("curl -sS") : words.index("Ctrl-C")]
         took = []
-        for _ in range(4):  # the quickest counts: the machine may be busy with other tests
+        for more in ("", " Twice.", " Thrice."):  # the quickest counts: the machine may be busy
+            pasted = line.replace("please.", f"please.{more}").replace(
+                "hello-$", f"hello-{len(took)}-$"
+            )
             began = time.monotonic()
-            done = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
+            done = subprocess.run(["bash", "-c", pasted], capture_output=True, check=True)
             took.append(time.monotonic() - began)
             assert json.loads(done.stdout)["status"] == "committed"
             if took[-1] < 1:
                 break
-            time.sleep(1.01)  # the line makes its key from the second
         assert min(took) < 1
 
     def test_a_second_start_on_its_folder_is_refused_with_a_sentence(self, installation):

@@ -28,7 +28,8 @@ class Tally:
     """What was done, and what was found."""
 
     seed: int
-    cycles: int = 0
+    drawn: int = 0
+    cycles: int = 0  # proposals taken through their crashes to their end, undo included
     undos: int = 0
     kills: int = 0
     committed: int = 0
@@ -83,8 +84,10 @@ class Batch:
         self.tally.double_effects += found.double_effects
         self.tally.committed += found.committed
         self.tally.undone += found.undone
-        self.tally.cycles += len(self.played)
-        self.tally.undos += sum(each.undo_id is not None for each in self.played)
+        undos = sum(each.undo_id is not None for each in self.played)
+        self.tally.cycles += len(self.played) + undos
+        self.tally.undos += undos
+        self.tally.drawn += len(self.played)
         world.close()
 
     # Asking
@@ -171,9 +174,10 @@ class Batch:
                 yield Job(name, partial(take_up, proposal_id, True), Trap(), number)
 
     def rest(self) -> None:
-        """Two clocks at once find what was left behind."""
+        """The clock finds what was left behind; in every fourth batch, two clocks at once."""
         sweep = partial(world.sweep_until_rest, self.agent)
-        self.children(iter([Job(f"{self.name()} clock {n}", sweep, Trap()) for n in (1, 2)]))
+        clocks = 2 if self.played[0].cycle.number // BATCH % 4 == 0 else 1
+        self.children(Job(f"{self.name()} clock {n}", sweep, Trap()) for n in range(clocks))
 
     def retry(self, each: Played) -> None:
         """The target takes it now, and an operator asks for another attempt."""
@@ -215,8 +219,9 @@ def then_die(work: Callable[[], object]) -> None:
 def run(*, seed: int, first: int, cycles: int, folder: Path, until: float | None = None) -> Tally:
     """Play the cycles with these numbers. Stops at the first batch in which something is wrong."""
     tally = Tally(seed)
-    started = time.monotonic()
     world.ensure()
+    world.warm_up()
+    started = time.monotonic()
     for start in range(first, first + cycles, BATCH):
         if until is not None and time.monotonic() > until:
             break

@@ -1,4 +1,4 @@
-"""What happens in one cycle: drawn from the seed and the cycle's number, so that it can be replayed.
+"""What happens in one cycle: drawn from the seed and the cycle's number, so it can be replayed.
 
 The seed fixes the script. What two processes do at the same moment is the machine's choice.
 """
@@ -13,7 +13,7 @@ AT_WORK = tuple(point for point in POINTS if point != "submit.stored")
 OPEN_MOMENTS = ("check.previewed", "check.landed", "claim.done", "intent.done")
 KINDS = {"draft": 40, "note": 35, "price": 25}
 ASKING = {"plainly": 70, "killed before the commit": 10, "killed after it": 10, "twice": 10}
-MESSAGES = {"once": 65, "twice": 25, "lost": 10}
+MESSAGES = {"once": 75, "twice": 15, "lost": 10}
 
 
 @dataclass(frozen=True)

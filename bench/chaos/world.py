@@ -1,15 +1,18 @@
 """The people, the agents and the moves of a run: only verbs of the product, and time passing."""
 
+import gc
+import secrets
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
-from django.db import connection
+from django.db import connections
 
 from bench.chaos import target
-from bench.chaos.cycle import Cycle
+from bench.chaos.cycle import KINDS, Cycle, Pass
 from budgets.charges import Unit
 from budgets.models import Budget
 from ledger import clock
@@ -95,10 +98,8 @@ def ask_in_a_crowd(agent: Agent, cycle: Cycle) -> None:
 
 def ask_undo(forward_id: Any) -> None:
     """Ask, as a person, for the undo of a commit; where it is asked for already, that is it."""
-    try:
+    with suppress(AlreadyUndone):
         services.undo(proposal_id=forward_id, person=reviewer(), reason=REASON)
-    except AlreadyUndone:
-        pass
 
 
 def undo_of(forward_id: Any) -> Any:
@@ -126,7 +127,7 @@ def decide(proposal: Proposal) -> None:
     """Approve what can be approved, reject what cannot."""
     check = proposal.current_check
     can_be = check is not None and check.is_approvable and not proposal.compensates_id
-    try:
+    with suppress(ProposalError):  # somebody was quicker, or it moved on; look again
         services.review(
             proposal_id=proposal.pk,
             reviewer=reviewer(proposal),
@@ -134,16 +135,12 @@ def decide(proposal: Proposal) -> None:
             digest=check.digest,
             reason=REASON,
         )
-    except ProposalError:  # somebody was quicker, or it moved on; look again
-        pass
 
 
 def withdraw(agent: Agent, proposal_id: Any) -> None:
     """The agent takes it back, where that is not too late."""
-    try:
+    with suppress(ProposalError):
         services.withdraw(agent=agent, proposal_id=proposal_id)
-    except ProposalError:
-        pass
 
 
 def retry(proposal_id: Any) -> None:
@@ -171,6 +168,17 @@ def sweep_until_rest(agent: Agent) -> None:
     raise AssertionError("Something is stuck: the clock finds no rest.")
 
 
+def warm_up() -> None:
+    """Do everything once in the parent, so that children begin with what is made on first use."""
+    agent = make_agent(f"warming-{secrets.token_hex(4)}")
+    for kind in KINDS:
+        cycle = Cycle(10**6 + secrets.randbelow(10**6), kind, Pass("plainly", "once", ()), None)
+        advance(ask(agent, cycle).pk)
+    close()
+    gc.collect()
+    gc.freeze()
+
+
 def always_late() -> None:
     """Every lease of this process ends as it begins: any other worker may take over at any time."""
     settings.EXECUTION_LEASE_SECONDS = 0
@@ -178,10 +186,4 @@ def always_late() -> None:
 
 def close() -> None:
     """Before a fork: nobody inherits an open connection."""
-    from django.db import connections
-
     connections.close_all()
-
-
-def is_postgresql() -> bool:
-    return connection.vendor == "postgresql"

@@ -24,14 +24,14 @@ def downstream_key(proposal_id: UUID, generation: int) -> str:
     return base64.b32encode(keyed.digest()).decode().rstrip("=").lower()
 
 
-class ExecutionQuerySet(models.QuerySet):
+class ExecutionQuerySet(models.QuerySet["Execution"]):
     def open(self) -> "ExecutionQuerySet":
         return self.filter(status__in=Execution.OPEN)
 
     def enqueue(self, proposal: Any, check: Any, now: datetime) -> "Execution":
         """Queue the commit of an approved check, in the transaction of the approval."""
         attempt = self.filter(proposal=proposal).count() + 1
-        return self.create(
+        queued: Execution = self.create(
             proposal=proposal,
             of_check=check,
             attempt=attempt,
@@ -40,6 +40,7 @@ class ExecutionQuerySet(models.QuerySet):
             run_after=now,
             created_at=now,
         )
+        return queued
 
     def due(self, now: datetime) -> "ExecutionQuerySet":
         """Work that a worker may take: queued and due, or left behind by a lease that ended."""

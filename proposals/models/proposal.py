@@ -29,10 +29,11 @@ class Run(models.Model):
         return f"run {self.pk}"
 
 
-class ProposalQuerySet(models.QuerySet):
+class ProposalQuerySet(models.QuerySet["Proposal"]):
     def lock(self, proposal_id: UUID) -> "Proposal":
         """The row as it is now, held until the transaction ends."""
-        return self.select_for_update(of=("self",), no_key=True).get(pk=proposal_id)
+        row: Proposal = self.select_for_update(of=("self",), no_key=True).get(pk=proposal_id)
+        return row
 
     def open(self) -> "ProposalQuerySet":
         return self.filter(status__in=OPEN)
@@ -151,7 +152,9 @@ class Proposal(Chain):
     @property
     def proposed_by(self) -> str:
         """Who asked, as the ledger writes actors."""
-        return self.agent.actor if self.proposer_id is None else f"user:{self.proposer_id}"
+        if self.agent is not None and self.proposer_id is None:
+            return self.agent.actor
+        return f"user:{self.proposer_id}"
 
     def revision(self) -> "Revision":
         """The content as it stands."""
@@ -171,7 +174,7 @@ class Proposal(Chain):
         return {
             "proposal": str(self.pk),
             "agent": str(self.agent_id or ""),
-            "run": self.run.name if self.run_id else "",
+            "run": self.run.name if self.run else "",
             "object": self.resource,
         }
 

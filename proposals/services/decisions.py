@@ -9,6 +9,7 @@ from ledger import clock, entries
 from proposals import bell, seats
 from proposals.exceptions import (
     AlreadyDecided,
+    IllegalTransition,
     InvalidRequest,
     NotEligible,
     NotFound,
@@ -48,6 +49,8 @@ def review(
     if check is not None and digest != check.digest:
         raise StaleDigest
     require(proposal, Status.PENDING)
+    if check is None:
+        raise IllegalTransition("The checks have not run yet.", status=proposal.status)
     verdict = choice(decision)
     refuse_ineligible(reviewer, proposal, check, verdict)
     complete(check, verdict, reason, reason_code, fact)

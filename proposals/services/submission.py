@@ -298,7 +298,7 @@ def revise(
         "rechecks": 0,
         "current_check": None,
     }
-    if proposal.agent_id and proposal.compensates_id is None:
+    if proposal.agent is not None and proposal.compensates_id is None:
         intent = intent_of(proposal.agent, proposal.action, params)
         if intent != proposal.intent:  # or an amendment could turn into what was asked already
             earlier = same_intent(proposal.agent, intent, now)
@@ -370,11 +370,8 @@ def attached(revision: Revision, items: list[Evidence]) -> list[Evidence]:
 
 def kept_evidence(revision: Revision) -> list[dict[str, Any]]:
     """The evidence of a revision, for the next one that brings none of its own."""
-    return list(
-        revision.evidence.order_by("position").values(
-            "kind", "title", "content", "uri", "retrieved_at"
-        )
-    )
+    items = revision.evidence.order_by("position")
+    return [dict(item) for item in items.values("kind", "title", "content", "uri", "retrieved_at")]
 
 
 def described(proposal: Proposal, revision: Revision, items: list[Evidence]) -> dict[str, Any]:
@@ -389,6 +386,6 @@ def described(proposal: Proposal, revision: Revision, items: list[Evidence]) -> 
 
 def describe(proposal: Proposal) -> str:
     """The system's sentence for what a proposal would do, also before it was checked."""
-    if proposal.current_check_id:
+    if proposal.current_check is not None:
         return proposal.current_check.sentence
     return checks.sentence(proposal.action, proposal.revision().params)

@@ -43,7 +43,7 @@ def preview_undo(*, proposal_id: UUID) -> UndoPreview:
     """Read the target and say what undoing a commit would change now. Raises NothingToUndo."""
     proposal = find(proposal_id)
     execution = committed_execution(proposal)
-    call = Call(**execution.compensation)
+    call = compensation_of(execution)
     before = execution.of_check.before or {}
     try:
         preview = registry.get(call.action).preview(call.params)
@@ -125,7 +125,7 @@ def compensating(
     facts: dict[str, Any] | None = None,
 ) -> Proposal:
     """Store the proposal that compensates a locked one, if its place is free."""
-    call = Call(**committed_execution(forward).compensation)
+    call = compensation_of(committed_execution(forward))
     if forward.is_undone or live_undo(forward):
         raise AlreadyUndone
     action = registry.get(call.action)
@@ -168,6 +168,12 @@ def committed_execution(proposal: Proposal) -> Execution:
     if execution.compensation is None:
         raise NothingToUndo("What this wrote cannot be taken back.")
     return execution
+
+
+def compensation_of(execution: Execution) -> Call:
+    """The stored compensation of a committed execution that has one."""
+    stored: Any = execution.compensation
+    return Call(stored["action"], stored["params"])
 
 
 def live_undo(forward: Proposal) -> Proposal | None:

@@ -198,7 +198,9 @@ def reseal(depth):
     for index, leaf in enumerate(kept):
         leaf.leaf_index = index
         leaf.hash = merkle.leaf_hash(bytes(entries[leaf.entry_id]))
-        nodes += tree.rows(grown.append(leaf.hash))
+        for level, position, hash_ in grown.append(leaf.hash):
+            if tree.is_stored(level):
+                nodes.append(Node(level=level, position=position, hash=hash_))
         heads[grown.size] = grown.root()
     Leaf.objects.all()._raw_delete("default")
     Leaf.objects.bulk_create(kept)

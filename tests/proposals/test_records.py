@@ -137,7 +137,7 @@ class TestParameter:
         assert everything(shop) == before
 
     def test_a_name_that_is_not_described_never_becomes_sql(self, shop):
-        with pytest.raises(TargetRefused):
+        with pytest.raises(TargetRefused, match="no such column in"):
             rows.read(tables.get("shop.orders"), ["1"], ['id" FROM customers --'])
 
 

@@ -1,0 +1,314 @@
+"""The real verbs and workers in any order that Hypothesis thinks of, on the current database.
+
+COUNTERSIGN_LONG=1 searches for half an hour. Each run prints its seed; COUNTERSIGN_SEED repeats it.
+"""
+
+import logging
+import os
+import random
+
+import pytest
+from hypothesis import HealthCheck, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+
+from budgets.models import Budget
+from proposals import dispatch, execution, idempotency, services
+from proposals.exceptions import (
+    ActionError,
+    AgentSuspended,
+    IdempotencyKeyReused,
+    ProposalError,
+    StaleDigest,
+    WritesFrozen,
+)
+from proposals.models import Execution, Proposal, Rule
+from tests import factories
+from tests.proposals.promises import Promises
+from tests.stepping import WITHIN_TRANSACTIONS, Worker, stepping
+from tests.toys import box
+
+IS_LONG = os.environ.get("COUNTERSIGN_LONG") == "1"
+SEED = int(os.environ.get("COUNTERSIGN_SEED") or random.randrange(2**32))
+EXAMPLES = settings(
+    max_examples=2500 if IS_LONG else 40,
+    stateful_step_count=100 if IS_LONG else 40,
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=list(HealthCheck),
+)
+COLOURS = st.sampled_from(["blue", "green", "brown"])
+TOYS = st.sampled_from(["bear", "bear", "duck"])
+REFUSALS = (ProposalError, ActionError)
+
+
+class Product(RuleBasedStateMachine, Promises):
+    """Agents, people, workers, a target and time; the promises are checked after every step."""
+
+    proposals = Bundle("proposals")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begin()
+        self.workers = {name: Worker(name) for name in "AB"}
+        self.stepping = stepping()
+        self.stepping.__enter__()
+        self.bodies = {}
+
+    @initialize()
+    def people(self) -> None:
+        self.agent = factories.make_agent()
+        self.olga = factories.make_person("olga", groups=["operators"])
+        self.reviewers = {
+            "rita": factories.make_person("rita"),
+            "saul": factories.make_person("saul", groups=["senior-reviewers", "reviewers"]),
+            "sara": factories.make_person("sara", groups=["senior-reviewers"]),
+        }
+        services.save_budget(
+            budget=Budget(name="All", unit="writes", limit=1000, window_seconds=60),
+            person=None,
+            is_new=True,
+        )
+        self.rule = Rule(
+            name="Two for all", effect="review", approvals=2, group="reviewers", is_active=False
+        )
+        services.save_rule(rule=self.rule, person=None, is_new=True)
+
+    # The agent
+
+    def submit(self, key, asked):
+        return services.submit(
+            agent=self.agent,
+            key=key,
+            fingerprint=idempotency.fingerprint("submit", asked),
+            submission=services.Submission(**asked),
+        )
+
+    @rule(
+        target=proposals, toy=TOYS, colour=COLOURS, tier=st.sampled_from(["low", "medium", "high"])
+    )
+    def agent_submits(self, toy, colour, tier):
+        asked = factories.body(params={"toy": toy, "colour": colour, "tier": tier})
+        key = factories.new_key()
+        try:
+            proposal, is_replay = self.submit(key, asked)
+        except (AgentSuspended, WritesFrozen):
+            assert self.is_stopped()
+            return multiple()
+        assert not is_replay
+        self.bodies[proposal.pk] = key, asked
+        return proposal.pk
+
+    @rule(pk=proposals)
+    def agent_repeats(self, pk):
+        count = Proposal.objects.count()
+        if pk in self.bodies:
+            key, asked = self.bodies[pk]
+            proposal, is_replay = self.submit(key, asked)
+            assert (proposal.pk, is_replay) == (pk, True)
+            with pytest.raises(IdempotencyKeyReused):
+                self.submit(key, asked | {"rationale": "Another body."})
+        assert Proposal.objects.count() == count
+
+    @rule(pk=proposals, colour=COLOURS, is_new_content=st.booleans())
+    def agent_amends(self, pk, colour, is_new_content):
+        former = Proposal.objects.get(pk=pk).revision()
+        changes = {"rationale": "In other words."}
+        if is_new_content:
+            changes["params"] = former.params | {"colour": colour}
+        with self.refused():
+            services.amend(
+                agent=self.agent,
+                proposal_id=pk,
+                key=factories.new_key(),
+                fingerprint=idempotency.fingerprint(f"amend {pk}", changes),
+                changes=changes,
+            )
+
+    @rule(pk=proposals)
+    def agent_withdraws(self, pk):
+        with self.refused():
+            services.withdraw(agent=self.agent, proposal_id=pk)
+
+    @rule(target=proposals, pk=proposals)
+    def agent_undoes(self, pk):
+        key = factories.new_key()
+        with self.refused():
+            undo, _ = services.undo_by_agent(
+                agent=self.agent,
+                proposal_id=pk,
+                key=key,
+                fingerprint=idempotency.fingerprint(f"undo {pk}", {}),
+                rationale="It was wrong.",
+            )
+            return undo.pk
+        return multiple()
+
+    # People
+
+    @rule(
+        pk=proposals,
+        name=st.sampled_from(["rita", "saul", "sara"]),
+        decision=st.sampled_from(["approve", "approve", "approve", "request_changes", "reject"]),
+        is_stale=st.booleans(),
+    )
+    def person_decides(self, pk, name, decision, is_stale):
+        proposal = Proposal.objects.get(pk=pk)
+        check = proposal.current_check
+        if check is None:
+            return
+        shown = proposal.checks.earliest("pk") if is_stale else check
+        give = {
+            "proposal_id": pk,
+            "reviewer": self.reviewers[name],
+            "decision": decision,
+            "digest": shown.digest,
+            "reason": "It was asked for in writing.",
+            "fact": next(iter(shown.before or {}), ""),
+        }
+        if shown.digest != check.digest:
+            with pytest.raises(StaleDigest):
+                services.review(**give)
+            return
+        with self.refused():
+            services.review(**give)
+            self.decided(pk, shown.digest, name, decision)
+
+    @rule(target=proposals, pk=proposals, over_conflicts=st.booleans())
+    def person_undoes(self, pk, over_conflicts):
+        with self.refused():
+            undo = services.undo(
+                proposal_id=pk, person=self.olga, reason="Wrong.", over_conflicts=over_conflicts
+            )
+            return undo.pk
+        return multiple()
+
+    @rule(pk=proposals)
+    def operator_retries(self, pk):
+        with self.refused():
+            services.retry(proposal_id=pk, person=self.olga, reason="The box is open again.")
+
+    @rule(pk=proposals)
+    def operator_reconciles(self, pk):
+        with self.refused():
+            services.reconcile(proposal_id=pk, person=self.olga, reason="Asked the target.")
+
+    @rule(is_suspended=st.booleans())
+    def operator_suspends_or_resumes(self, is_suspended):
+        services.set_suspended(
+            agent_id=self.agent.pk, is_suspended=is_suspended, reason="Odd." * is_suspended
+        )
+        self.agent.refresh_from_db()
+
+    @rule(is_frozen=st.booleans())
+    def operator_freezes_or_lifts(self, is_frozen):
+        if is_frozen:
+            services.freeze(reason="Stop.", person=self.olga)
+        else:
+            self.lift()
+
+    @rule(is_granted=st.booleans())
+    def grant_changes(self, is_granted):
+        if is_granted:
+            services.grant(agent=self.agent, pattern="*")
+        else:
+            services.remove_grant(agent_id=self.agent.pk, pattern="*")
+
+    @rule()
+    def rule_changes(self):
+        self.rule.is_active = not self.rule.is_active
+        services.save_rule(rule=self.rule, person=None, is_new=False)
+
+    # Workers
+
+    @rule(name=st.sampled_from("AB"), pk=proposals)
+    def worker_starts(self, name, pk):
+        worker = self.workers[name]
+        if not worker.is_idle:
+            return
+        attempt = Execution.objects.open().filter(proposal=pk).first()
+        if attempt is None:
+            worker.start(dispatch.check_and_commit, pk)
+        else:
+            worker.start(execution.run, attempt.pk)
+
+    @rule(name=st.sampled_from("AB"))
+    def worker_goes_on(self, name):
+        worker = self.workers[name]
+        if not worker.is_idle:
+            with self.old_fence_changes_nothing(worker):
+                worker.proceed()
+
+    @rule(name=st.sampled_from("AB"), point=st.sampled_from(["", *sorted(WITHIN_TRANSACTIONS)]))
+    def worker_is_killed(self, name, point):
+        worker = self.workers[name]
+        if not worker.is_idle and point:
+            worker.proceed(dies_at=point)
+        worker.kill()
+
+    @rule()
+    def clock_sweeps(self):
+        dispatch.expire(execution.clock.now())
+        dispatch.recheck_for_new_rules()
+
+    # Time, the target, and what goes wrong there
+
+    @rule(pk=proposals)
+    def lease_ends(self, pk):
+        self.end_leases(pk)
+
+    @rule(pk=proposals)
+    def deadline_passes(self, pk):
+        Proposal.objects.filter(pk=pk).update(expires_at=execution.clock.now())
+
+    @rule(toy=TOYS, colour=COLOURS)
+    def somebody_else_paints(self, toy, colour):
+        box.colours[toy] = colour
+
+    @rule(
+        step=st.sampled_from(["preview", "apply", "answer", "void"]),
+        failure=st.sampled_from(["", "refused", "unavailable", "unclear"]),
+    )
+    def target_fails_or_recovers(self, step, failure):
+        box.failing.pop(step, None)
+        if failure and (step, failure) != ("answer", "refused"):  # it would be a lie
+            box.failing[step] = failure
+
+    @rule()
+    def all_calms_down(self):
+        """With the faults behind it, everything comes to rest by itself."""
+        box.failing.clear()
+        for worker in self.workers.values():
+            while not worker.is_idle:
+                worker.proceed()
+        self.come_to_rest()
+
+    @invariant()
+    def every_promise_is_kept(self):
+        self.check_all()
+
+    def teardown(self) -> None:
+        for worker in self.workers.values():
+            worker.kill()
+        self.stepping.__exit__(None, None, None)
+        self.end()
+
+
+@pytest.mark.django_db
+def test_any_order_of_steps_keeps_every_promise(toybox):
+    factories.make_person()
+    logging.disable(logging.CRITICAL)  # failures are switched on by the thousand here
+    print(f"COUNTERSIGN_SEED={SEED}")
+    try:
+        run_state_machine_as_test(seed(SEED)(Product), settings=EXAMPLES)
+    finally:
+        logging.disable(logging.NOTSET)
