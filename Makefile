@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check clean
+.PHONY: guards run test check clean
 
 # The main job, on the embedded default: web server, worker and clock on 127.0.0.1:$PORT.
 run: $(VENV)/.runtime
@@ -13,6 +13,10 @@ run: $(VENV)/.runtime
 # Everything the machine allows; says in plain words what it could not run.
 test: $(VENV)/.development
 	@$(BIN)/python -m tests.run
+
+# Every safety check removed in turn; some test must fail for each.
+guards: $(VENV)/.development
+	@$(BIN)/python -m bench.guards
 
 # Formatting, lint and types alone.
 check: $(VENV)/.development

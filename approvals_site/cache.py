@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 from redis import RedisError
 
-from proposals.outage import Outage
+from proposals.outage import of_redis
 
 logger = logging.getLogger(__name__)
 SEAL_BYTES = hashlib.sha256().digest_size
@@ -45,7 +45,7 @@ class SignedSerializer:
 class Client(RedisCacheClient):
     """Django's client, which asks nothing of a Redis that is down."""
 
-    outage = Outage()
+    outage = of_redis
 
     def ask(self, question: Callable[[], Any], otherwise: Any) -> Any:
         """What Redis answers; `otherwise` when it does not, or did not a moment ago."""

@@ -294,9 +294,8 @@ if REDIS_URL:
             "LOCATION": REDIS_URL,
             "KEY_PREFIX": f"countersign:{QUEUE}:cache",
             "OPTIONS": {
-                "socket_connect_timeout": 0.2,
-                "socket_timeout": 0.2,
-                "socket_keepalive": True,
+                **REDIS_PATIENCE,
+                "socket_timeout": 0.3,
                 "serializer": "approvals_site.cache.SignedSerializer",
             },
         }

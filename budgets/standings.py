@@ -11,6 +11,8 @@ from typing import Any
 from django.db.models import F, Min, Q, QuerySet, Sum, Window
 from django.db.models.functions import RowNumber
 
+from budgets import accounts
+from budgets.charges import Charge, Unit
 from budgets.models import Budget, Reservation, Scope
 from ledger import clock
 
@@ -37,6 +39,25 @@ class Gauge:
         if not self.budget.limit:
             return 100
         return min(100, int(100 * self.used / self.budget.limit))
+
+    @property
+    def action(self) -> str:
+        """The action that is counted apart here; only the key of the scope tells."""
+        if not (self.scope and self.budget.per_action):
+            return ""
+        parts = parts_of(self.scope.key)
+        at = -2 if self.budget.per_resource else -1
+        return parts[at] if len(parts) >= -at else ""
+
+
+def parts_of(key: str) -> list[str]:
+    """What a scope's key names, in the order of the marks; the reverse of `Budget.scope_key`."""
+    parts = []
+    while key:
+        length, _, rest = key.partition(":")
+        parts.append(rest[: int(length)])
+        key = rest[int(length) + 1 :]
+    return parts
 
 
 def binding(agent: str, agent_name: str, *, resources: Any = ()) -> list[Gauge]:
@@ -85,16 +106,11 @@ def gauges(budgets: Iterable[Budget], which: Q) -> list[Gauge]:
 
 def totals(budgets: Iterable[Budget], scopes: QuerySet[Scope], now: datetime) -> QuerySet:
     """Used, held and since when, by scope, in one statement; of each budget only the fullest."""
-    counting = Q(pk__in=[])
-    for budget in budgets:
-        since = Q() if budget.window is None else Q(counted_at__gt=now - budget.window)
-        counting |= Q(scope__budget=budget) & since
     fullest = Window(
         RowNumber(), partition_by=F("scope__budget"), order_by=[F("used").desc(), F("scope")]
     )
     return (
-        Reservation.objects.exclude(status=Reservation.Status.RELEASED)
-        .filter(counting, scope__in=scopes)
+        counting(budgets, scopes, now)
         .values("scope", "scope__budget")
         .annotate(
             used=Sum("amount"),
@@ -105,6 +121,65 @@ def totals(budgets: Iterable[Budget], scopes: QuerySet[Scope], now: datetime) ->
         .filter(rank__lte=MOST_SCOPES)
         .order_by("scope__budget", "rank")
     )
+
+
+def counting(budgets: Iterable[Budget], scopes: QuerySet[Scope], now: datetime) -> QuerySet:
+    """What uses up these scopes now, each budget by its own window."""
+    inside = Q(pk__in=[])
+    for budget in budgets:
+        since = Q() if budget.window is None else Q(counted_at__gt=now - budget.window)
+        inside |= Q(scope__budget=budget) & since
+    held = Reservation.objects.exclude(status=Reservation.Status.RELEASED)
+    return held.filter(inside, scope__in=scopes)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What one write does to one budget: what others use of its scope, and what it adds.
+
+    `asked` is None while nobody knows: only the preview counts objects.
+    """
+
+    budget: Budget
+    before: Decimal
+    asked: Decimal | None
+
+    @property
+    def after(self) -> Decimal:
+        return self.before + (self.asked or NOTHING)
+
+    @property
+    def fits(self) -> bool:
+        return self.after <= self.budget.limit
+
+
+def effects(charge: Charge) -> list[Effect]:
+    """What a write would use of each budget that covers it, if it were done now.
+
+    Budgets in proposals are left out: those count what was asked, whether it is written or not.
+    """
+    asked = {
+        budget: None if is_unknown(budget, charge) else charge.amount(budget.unit, budget.currency)
+        for budget in accounts.matching(charge)
+        if budget.unit != Unit.PROPOSALS
+    }
+    covering = [budget for budget, amount in asked.items() if amount is None or amount > 0]
+    if not covering:
+        return []
+    which = Q(pk__in=[])
+    for budget in covering:
+        which |= Q(budget=budget, key=budget.scope_key(charge))
+    others = counting(covering, Scope.objects.filter(which), clock.now())
+    used = dict(
+        others.exclude(proposal=charge.proposal)
+        .values_list("scope__budget")
+        .annotate(used=Sum("amount"))
+    )
+    return [Effect(budget, used.get(budget.pk, NOTHING), asked[budget]) for budget in covering]
+
+
+def is_unknown(budget: Budget, charge: Charge) -> bool:
+    return budget.unit == Unit.OBJECTS and charge.objects is None
 
 
 def as_json(gauge: Gauge) -> dict[str, Any]:

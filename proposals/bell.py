@@ -12,10 +12,9 @@ from django.db import transaction
 from kombu.exceptions import OperationalError as BrokerDown
 from redis import RedisError
 
-from proposals.outage import Outage
+from proposals.outage import of_redis
 
 logger = logging.getLogger(__name__)
-outage = Outage()
 
 
 def ring_check(proposal_id: UUID) -> None:
@@ -31,13 +30,13 @@ def ring_execution(execution_id: UUID) -> None:
 
 def send(task: str, row_id: UUID) -> bool:
     """Ring at once; False if the broker did not take it, or did not a moment ago."""
-    if outage.spares():
+    if of_redis.spares():
         return False
     try:
         current_app.send_task(task, kwargs={"row_id": str(row_id)}, ignore_result=True)
     except (BrokerDown, RedisError, OSError) as error:
-        outage.began()
+        of_redis.began()
         logger.warning("The bell for %s %s was not heard: %r", task, row_id, error)
         return False
-    outage.ended()
+    of_redis.ended()
     return True

@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.chaos import checker, target, world
 from bench.chaos.cycle import Cycle, Pass, draw
-from bench.chaos.points import Job, Trap, run_all
+from bench.chaos.points import ChildFailed, Job, Trap, run_all
 from proposals.lifecycle import Status
 from proposals.models import Agent, Proposal
 
@@ -151,7 +151,8 @@ class Batch:
         if not is_undo:
             for each in playing:
                 if each.cycle.forward.is_refused_first:
-                    self.retry(each)
+                    target.relent(each.cycle)
+                    world.retry_if_failed(each.forward_id)
             self.rest()
 
     def workers(self, playing: list[Played], turn: int, is_undo: bool) -> Iterator[Job]:
@@ -178,13 +179,6 @@ class Batch:
         sweep = partial(world.sweep_until_rest, self.agent)
         clocks = 2 if self.played[0].cycle.number // BATCH % 4 == 0 else 1
         self.children(Job(f"{self.name()} clock {n}", sweep, Trap()) for n in range(clocks))
-
-    def retry(self, each: Played) -> None:
-        """The target takes it now, and an operator asks for another attempt."""
-        target.relent(each.cycle)
-        proposal = Proposal.objects.get(pk=each.forward_id)
-        if proposal.status == Status.FAILED:
-            world.retry(each.forward_id)
 
     def children(self, jobs: Iterator[Job]) -> list[Job]:
         """Run the jobs, a few at a time, while this process holds no connection."""
@@ -228,7 +222,10 @@ def run(*, seed: int, first: int, cycles: int, folder: Path, until: float | None
         numbers = range(start, min(start + BATCH, first + cycles))
         agent = world.make_agent(f"chaos-{seed}-{start}")
         played = [Played(draw(seed, number)) for number in numbers]
-        Batch(agent, played, folder, tally).play()
+        try:
+            Batch(agent, played, folder, tally).play()
+        except ChildFailed as failure:
+            tally.faults.append(str(failure))
         tally.seconds = time.monotonic() - started
         if tally.faults:
             break

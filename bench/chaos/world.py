@@ -143,7 +143,10 @@ def withdraw(agent: Agent, proposal_id: Any) -> None:
         services.withdraw(agent=agent, proposal_id=proposal_id)
 
 
-def retry(proposal_id: Any) -> None:
+def retry_if_failed(proposal_id: Any) -> None:
+    """An operator asks for another attempt at what the target refused."""
+    if Proposal.objects.get(pk=proposal_id).status != Status.FAILED:
+        return
     services.retry(proposal_id=proposal_id, person=person("olga"), reason="It is wanted now.")
 
 

@@ -10,8 +10,9 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
 from ledger import clock
-from proposals import rights
+from proposals import freezing, rights
 from proposals.console import lists
+from proposals.models import Freeze
 
 
 class PageClock:
@@ -31,10 +32,24 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "environment_name": settings.ENVIRONMENT_NAME,
         "is_production": "prod" in settings.ENVIRONMENT_NAME.lower(),
         "may_view": may_view,
+        "may_stop": SimpleLazyObject(lambda: bool(may_view and may_stop(user))),
+        "frozen": SimpleLazyObject(everything_frozen),
         "waiting_count": SimpleLazyObject(lambda: lists.count("waiting", user)),
         "ledger_url": _admin_url(user, "admin:ledger_ledgerentry_changelist", rights.VIEW_LEDGER),
         "admin_url": _admin_url(user, "admin:index"),
     }
+
+
+def everything_frozen() -> Freeze | None:
+    """The freeze of everything, if one is in force."""
+    found = freezing.in_force().filter(scope=Freeze.Scope.EVERYTHING)
+    return found.select_related("frozen_by").first()
+
+
+def may_stop(user: Any) -> bool:
+    """Whether this person can stop or start anything, if only an agent of their own."""
+    holds = rights.of(user)
+    return rights.FREEZE in holds or rights.LIFT in holds or user.owned_agents.exists()
 
 
 def _admin_url(user: Any, name: str, right: str = "") -> str:

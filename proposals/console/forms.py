@@ -7,11 +7,13 @@ from django.contrib.auth.forms import AuthenticationForm
 from django.db.models import QuerySet
 
 from proposals.exceptions import InvalidRequest
-from proposals.models import Agent, Proposal, Review
+from proposals.models import Agent, Freeze, Proposal, Review, Run
 from proposals.policy import Effect
 from proposals.registry import Tier, registry
 
 ANY = ("", "Any")
+LARGEST_KEY = 2**63 - 1
+GONE = "There is no such thing to let go on."
 
 
 def actions() -> list[tuple[str, str]]:
@@ -33,6 +35,7 @@ class Filters(forms.Form):
     agent = forms.ModelChoiceField(
         Agent.objects.order_by("name"), required=False, to_field_name="name", empty_label="Any"
     )
+    run = forms.IntegerField(required=False, min_value=1, max_value=LARGEST_KEY)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"auto_id": "filter_%s", **kwargs})
@@ -57,6 +60,8 @@ class Filters(forms.Form):
             found = found.filter(action=given["action"])
         if given.get("agent"):
             found = found.filter(agent=given["agent"])
+        if given.get("run"):
+            found = found.filter(run=given["run"])
         return found
 
 
@@ -125,3 +130,88 @@ class ReasonForm(Refusable):
     """A reason alone."""
 
     reason = forms.CharField(required=False, max_length=500)
+
+
+class FreezeForm(Refusable):
+    """What to stop, and why. Only what belongs to the chosen scope is looked at."""
+
+    scope = forms.ChoiceField(
+        choices=Freeze.Scope.choices, error_messages={"required": "Choose what to stop."}
+    )
+    agent = forms.ModelChoiceField(
+        Agent.objects.order_by("name"),
+        required=False,
+        to_field_name="name",
+        empty_label="Choose an agent",
+        error_messages={"invalid_choice": "There is no such agent."},
+    )
+    action = forms.ChoiceField(
+        required=False, choices=lambda: [("", "Choose an action"), *actions()[1:]]
+    )
+    run = forms.CharField(required=False, max_length=20)
+    reason = forms.CharField(
+        max_length=500, error_messages={"required": "Say why this is stopped."}
+    )
+
+    def clean_run(self) -> Run | None:
+        """The run by its number, as lists show it."""
+        number = self.cleaned_data["run"].strip().removeprefix("run ")
+        if not number or self.cleaned_data.get("scope") != Freeze.Scope.RUN:
+            return None
+        is_key = number.isascii() and number.isdigit() and int(number) <= LARGEST_KEY
+        found = Run.objects.filter(pk=number).first() if is_key else None
+        if found is None:
+            raise forms.ValidationError("There is no run of this number.")
+        return found
+
+    def clean(self) -> dict[str, Any]:
+        scope = self.cleaned_data.get("scope", "")
+        if scope in MISSING and scope not in self.errors and not self.cleaned_data.get(scope):
+            self.add_error(scope, MISSING[scope])
+        return self.cleaned_data
+
+    def target(self) -> dict[str, Any]:
+        """What is named, as the service takes it; nothing for everything."""
+        scope = self.cleaned_data["scope"]
+        return {} if scope == Freeze.Scope.EVERYTHING else {scope: self.cleaned_data[scope]}
+
+
+MISSING = {
+    "agent": "Choose which agent.",
+    "action": "Choose which action.",
+    "run": "Give the number of the run.",
+}
+
+
+class LiftForm(Refusable):
+    """Which freeze to lift, and why it is safe."""
+
+    freeze = forms.ModelChoiceField(
+        Freeze.objects.select_related("agent", "run__agent"),
+        error_messages={"required": GONE, "invalid_choice": GONE},
+    )
+    reason = forms.CharField(
+        max_length=500, error_messages={"required": "Say why it is safe to go on."}
+    )
+
+
+class SuspendForm(Refusable):
+    """Which agent to suspend, and why."""
+
+    agent = forms.ModelChoiceField(
+        Agent.objects.order_by("name"),
+        to_field_name="name",
+        empty_label="Choose an agent",
+        error_messages={"required": "Choose which agent.", "invalid_choice": "No such agent."},
+    )
+    reason = forms.CharField(
+        max_length=500, error_messages={"required": "Say why the agent is suspended."}
+    )
+
+
+class ResumeForm(Refusable):
+    """Which agent to let go on."""
+
+    agent = forms.ModelChoiceField(
+        Agent.objects.all(), to_field_name="name", error_messages={"invalid_choice": GONE}
+    )

@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import reverse
 
 from proposals import checks, live, rights, seats, services, text
-from proposals.console import diff, presenters
+from proposals.console import budgets, diff, presenters
 from proposals.console.lists import Place
 from proposals.lifecycle import Status
 from proposals.models import Check, Evidence, Proposal, Review, Revision
@@ -86,6 +86,8 @@ class ReviewPage(Page):
         self.neighbours = place.neighbours(proposal.pk)
         self.read_live()
         self.impact = presenters.impact(proposal, check)
+        self.shares = budgets.shares(proposal, self.revision, check)
+        self.hold = budgets.hold(proposal)
         self.checks_in_short = presenters.checks_in_short(check)
         self.reasons = list(dict.fromkeys(one["detail"] for one in check.reasons)) if check else []
         self.spoke, self.silent = presenters.trace(check)
@@ -167,9 +169,12 @@ class ReviewPage(Page):
             found.append(Banner("Outcome unknown.", UNKNOWN, "bad"))
         elif proposal.status == Status.FAILED:
             found.append(Banner("Failed.", reason_of(proposal), "bad"))
+        elif self.hold:
+            held = self.hold
+            found.append(Banner("Held:", held.text, "warning", held.url, held.link))
         elif proposal.reason:
             found.append(Banner("Why it is here.", proposal.reason))
-        if proposal.status == Status.APPROVED:
+        if proposal.status == Status.APPROVED and not self.hold:
             found.append(Banner("Approved.", "A worker commits it; leaving this page is safe."))
         if proposal.is_undone:
             found.append(Banner("Undone.", "What this wrote was taken back."))

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from proposals.console import views
+from proposals.console import stopping, views
 from proposals.console.forms import SignIn
 
 urlpatterns = [
@@ -15,6 +15,12 @@ urlpatterns = [
     ),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("recent/", views.recent, name="recent"),
+    path("budgets/", views.budgets_page, name="budgets"),
+    path("stop/", stopping.stop, name="stop"),
+    path("stop/freeze/", stopping.freeze, name="freeze"),
+    path("stop/lift/", stopping.lift, name="lift"),
+    path("stop/suspend/", stopping.suspend, name="suspend"),
+    path("stop/resume/", stopping.resume, name="resume"),
     path("help/", views.help_page, name="help"),
     path("proposals/<uuid:proposal_id>/", views.proposal, name="proposal"),
     path("proposals/<uuid:proposal_id>/decide/", views.decide, name="decide"),

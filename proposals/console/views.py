@@ -18,6 +18,7 @@ from django_htmx.middleware import HtmxDetails
 
 from proposals import rights, services, text
 from proposals.console import lists, presenters, writes
+from proposals.console.budgets import BudgetsPage
 from proposals.console.forms import DecisionForm, ReasonForm, UndoForm, WriteFilters
 from proposals.console.lists import Place
 from proposals.console.pages import Page, ReviewPage, UndoView
@@ -306,6 +307,14 @@ def again(
     else:
         messages.success(request, done)
     return redirect("proposal", proposal_id=proposal_id)
+
+
+@require_GET
+@people_only
+def budgets_page(request: Request) -> HttpResponse:
+    """How much may each agent still write, and what is held?"""
+    context = {"place": "budgets", "page": BudgetsPage(request.user)}
+    return render(request, "console/budgets.html", context)
 
 
 @require_GET

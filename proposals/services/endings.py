@@ -1,5 +1,6 @@
 """Ending and starting over: withdraw, expire, retry, re-check, reconcile."""
 
+import logging
 from typing import Any
 from uuid import UUID
 
@@ -9,12 +10,20 @@ from ledger import clock
 from ledger.canonical import digest
 from proposals import bell, rights
 from proposals import execution as execution_steps
-from proposals.exceptions import IllegalTransition, NotEligible, NotFound
+from proposals.exceptions import (
+    ActionError,
+    IllegalTransition,
+    NotEligible,
+    NotFound,
+    TargetUnavailable,
+)
 from proposals.lifecycle import OPEN, Status, require, transition
 from proposals.models import Agent, Execution, Proposal
-from proposals.registry import registry
+from proposals.registry import Outcome, registry
 from proposals.services.decisions import invalid
 from proposals.services.submission import lock_own
+
+logger = logging.getLogger(__name__)
 
 
 @transaction.atomic
@@ -126,9 +135,7 @@ def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
     proposal = Proposal.objects.get(pk=proposal_id)
     require(proposal, Status.UNKNOWN)
     execution = proposal.executions.filter(status=Execution.Status.UNKNOWN).latest("attempt")
-    outcome = registry.get(proposal.action).void(
-        execution.of_check.revision.params, key=execution.key
-    )
+    outcome = void(proposal, execution)
     compensation = outcome.compensation if outcome else None
     with transaction.atomic():
         proposal = lock(proposal_id)
@@ -176,6 +183,23 @@ def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
                 **who,
             )
     return proposal
+
+
+def void(proposal: Proposal, execution: Execution) -> Outcome | None:
+    """Ask the target for the key, and void it if it was not applied.
+
+    Raises ActionError, also for what the action raises unexpectedly: then nothing is decided, and
+    asking again is safe.
+    """
+    params = execution.of_check.revision.params
+    try:
+        return registry.get(proposal.action).void(params, key=execution.key)
+    except ActionError:
+        raise
+    except Exception as error:
+        logger.exception("The key of %s could not be voided", execution)
+        told = f"{proposal.action} failed unexpectedly ({type(error).__name__})."
+        raise TargetUnavailable(told) from error
 
 
 def lock(proposal_id: UUID) -> Proposal:

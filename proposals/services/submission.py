@@ -125,6 +125,13 @@ def amend(
     def write() -> Proposal:
         proposal = lock_own(agent, proposal_id)
         require(proposal, *AMENDABLE)
+        if proposal.compensates_id is not None and "params" in changes:
+            raise InvalidParams(
+                "What an undo puts back is the system's to say; propose another write instead.",
+                errors=[
+                    {"pointer": "/params", "code": "undo-params", "detail": "Not open to you."}
+                ],
+            )
         action = granted(agent, proposal.action, owns_undo=proposal.compensates_id is not None)
         former = proposal.revision()
         params = valid_params(action, changes.get("params", former.params))

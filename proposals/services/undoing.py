@@ -1,5 +1,6 @@
 """Undo: a proposal for the stored compensation, through the same checks, gate and commit."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -25,6 +26,7 @@ from proposals.registry import Call, Conflict, Preview, registry
 from proposals.services.decisions import invalid
 from proposals.services.submission import known, lock_own, require_open_intake, revise, store
 
+logger = logging.getLogger(__name__)
 LIVE_UNDO = "proposal_one_live_undo_per_commit"
 
 
@@ -49,6 +51,10 @@ def preview_undo(*, proposal_id: UUID) -> UndoPreview:
         preview = registry.get(call.action).preview(call.params)
     except (ActionError, LookupError) as error:
         return UndoPreview(call=call, before_write=before, error=str(error))
+    except Exception as error:  # an action's own fault; people are told, and nothing is proposed
+        logger.exception("The preview of %s failed", call.action)
+        told = f"{call.action} failed unexpectedly ({type(error).__name__})."
+        return UndoPreview(call=call, before_write=before, error=told)
     return UndoPreview(call=call, before_write=before, preview=preview, conflicts=preview.conflicts)
 
 

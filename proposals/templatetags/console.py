@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from ledger.canonical import canonical
 from proposals import text
+from proposals.console.budgets import Bar, until
 from proposals.console.diff import Missing
 from proposals.console.lists import SOON
 from proposals.templatetags.agent_text import agent_text
@@ -47,6 +48,27 @@ def tier(name: str) -> SafeString:
         name,
         shape,
         name.capitalize(),
+    )
+
+
+@register.simple_tag
+def bar(lengths: Bar) -> SafeString:
+    """How full a budget is, as a picture; the words beside it say it all."""
+    return format_html(
+        '<svg class="gauge" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="gauge-used" width="{}" height="8"/>'
+        '<rect class="gauge-held" x="{}" width="{}" height="8"/></svg>',
+        lengths.first,
+        lengths.first,
+        lengths.second,
+    )
+
+
+@register.simple_tag(takes_context=True)
+def slot(context: Context, at: datetime) -> SafeString:
+    """When the next slot frees: in 40 s, at 10:42:07 UTC."""
+    return format_html(
+        '<time datetime="{}">{}</time>', at.isoformat(), until(at, context["page_clock"].now)
     )
 
 

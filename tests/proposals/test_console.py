@@ -97,7 +97,7 @@ def verdict(proposal: Proposal, decision: str = "approve", **more: str) -> dict[
 
 
 class TestTheDoor:
-    @pytest.mark.parametrize("name", ["queue", "recent", "help"])
+    @pytest.mark.parametrize("name", ["queue", "recent", "budgets", "stop", "help"])
     def test_sends_strangers_to_sign_in_and_back(self, name):
         answer = Client().get(reverse(name))
         assert answer.status_code == 302
@@ -260,7 +260,7 @@ class TestTheQueue:
                 page = Page(browser.get(reverse("queue")))
             assert page.html.count("data-key-item") == (5 if rows == 5 else 50)
             counts.append(len(captured))
-        assert counts == [16, 16]
+        assert counts == [17, 17]
 
 
 def no_verdicts(page: Page) -> bool:
@@ -386,7 +386,7 @@ class TestTheReviewPage:
                 last = waiting(params={"note": number})
             with CaptureQueriesContext(connection) as captured:
                 browser.get(address("proposal", last, "?tab=waiting"))
-            assert len(captured) == 13
+            assert len(captured) == 15
 
     def test_shows_no_form_once_it_is_decided(self):
         proposal = waiting()
@@ -687,7 +687,7 @@ class TestRecentWrites:
             with CaptureQueriesContext(connection) as captured:
                 browser.get(reverse("recent"))
             counts.append(len(captured))
-        assert counts == [10, 10]
+        assert counts == [11, 11]
 
 
 class TestTheOperatorsVerbs:
@@ -745,6 +745,8 @@ class TestEveryPage:
         for path in (
             reverse("queue"),
             reverse("recent"),
+            reverse("budgets"),
+            reverse("stop"),
             reverse("help"),
             address("proposal", proposal),
             address("undo", proposal),

@@ -13,8 +13,8 @@ from django.test import Client
 from django.urls import get_resolver
 
 from ledger.models import LedgerEntry
-from proposals import defaults
-from proposals.models import Agent, AgentToken, Execution, Grant, Proposal, Review, Rule
+from proposals import defaults, services
+from proposals.models import Agent, AgentToken, Execution, Freeze, Grant, Proposal, Review, Rule
 from tests.contract import assert_documented, assert_problem
 from tests.factories import (
     AgentClient,
@@ -51,6 +51,12 @@ PEOPLE = {
     "proposals/<uuid:proposal_id>/undo/",
     "proposals/<uuid:proposal_id>/retry/",
     "proposals/<uuid:proposal_id>/reconcile/",
+    "budgets/",
+    "stop/",
+    "stop/freeze/",
+    "stop/lift/",
+    "stop/suspend/",
+    "stop/resume/",
     "help/",
     "sign-out/",
 }
@@ -97,6 +103,7 @@ class Scene:
         self.pending = make_checked(agent=self.agent, params=painting(tier="medium"))
         self.committed = make_checked(agent=self.agent, params=painting("green"))
         self.token = token_for(self.agent)
+        self.freeze = services.freeze(action="email.send", reason="The mail server is full.")
         make_person("rita")
 
     def addresses(self, route):
@@ -127,6 +134,9 @@ class Scene:
             "decision": "approve",
             "digest": self.pending.current_check.digest,
             "reason": "Approved by nobody at all.",
+            "scope": "everything",
+            "freeze": str(self.freeze.pk),
+            "agent": self.agent.name,
             "name": "Everything is allowed",
             "action": "*",
             "effect": "allow",
@@ -144,6 +154,7 @@ class Scene:
             "agents": list(Agent.objects.order_by("pk").values()),
             "grants": list(Grant.objects.order_by("pk").values()),
             "tokens": list(AgentToken.objects.order_by("pk").values("pk", "revoked_at", "digest")),
+            "freezes": list(Freeze.objects.order_by("pk").values()),
             "reviews": Review.objects.count(),
             "executions": list(Execution.objects.order_by("pk").values("pk", "status")),
             "effects": list(self.toybox.effects),

@@ -1,4 +1,4 @@
-"""Anything at all at the agents' door: never a 500, always a documented answer, nothing half stored."""
+"""Anything at all at the agents' door: always a documented answer, and nothing half stored."""
 
 import copy
 import json

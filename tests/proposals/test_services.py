@@ -386,3 +386,18 @@ class TestUndo:
         agent.save()
         assert self.undo(proposal).status == "committed"
         assert toybox.colours["bear"] == "brown"
+
+    def test_an_agent_does_not_turn_its_undo_into_another_write(self):
+        proposal = self.committed(tier="medium")
+        factories.approve(proposal)
+        work()
+        undo, _ = services.undo_by_agent(
+            agent=proposal.agent,
+            proposal_id=proposal.pk,
+            key="undo-1",
+            fingerprint="f",
+            rationale="Wrong bear.",
+        )
+        with pytest.raises(InvalidRequest, match="another write"):
+            amend(undo, params=painting("pink", expected="blue"))
+        amend(undo, rationale="Said in other words.")

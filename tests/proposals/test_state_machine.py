@@ -8,7 +8,7 @@ import os
 import random
 
 import pytest
-from hypothesis import HealthCheck, seed, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -24,6 +24,7 @@ from budgets.models import Budget
 from proposals import dispatch, execution, idempotency, services
 from proposals.exceptions import (
     ActionError,
+    ActionNotGranted,
     AgentSuspended,
     IdempotencyKeyReused,
     ProposalError,
@@ -39,11 +40,12 @@ from tests.toys import box
 IS_LONG = os.environ.get("COUNTERSIGN_LONG") == "1"
 SEED = int(os.environ.get("COUNTERSIGN_SEED") or random.randrange(2**32))
 EXAMPLES = settings(
-    max_examples=2500 if IS_LONG else 40,
+    max_examples=int(os.environ.get("N") or 40),
     stateful_step_count=100 if IS_LONG else 40,
     deadline=None,
     database=None,
     print_blob=True,
+    phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
 COLOURS = st.sampled_from(["blue", "green", "brown"])
@@ -64,8 +66,8 @@ class Product(RuleBasedStateMachine, Promises):
         self.stepping.__enter__()
         self.bodies = {}
 
-    @initialize()
-    def people(self) -> None:
+    @initialize(target=proposals)
+    def people_and_work(self):
         self.agent = factories.make_agent()
         self.olga = factories.make_person("olga", groups=["operators"])
         self.reviewers = {
@@ -82,6 +84,12 @@ class Product(RuleBasedStateMachine, Promises):
             name="Two for all", effect="review", approvals=2, group="reviewers", is_active=False
         )
         services.save_rule(rule=self.rule, person=None, is_new=True)
+        return multiple(
+            *(
+                self.agent_submits_painting("bear", "blue", tier)
+                for tier in ("low", "medium", "high")
+            )
+        )
 
     # The agent
 
@@ -93,20 +101,23 @@ class Product(RuleBasedStateMachine, Promises):
             submission=services.Submission(**asked),
         )
 
-    @rule(
-        target=proposals, toy=TOYS, colour=COLOURS, tier=st.sampled_from(["low", "medium", "high"])
-    )
-    def agent_submits(self, toy, colour, tier):
+    def agent_submits_painting(self, toy, colour, tier):
         asked = factories.body(params={"toy": toy, "colour": colour, "tier": tier})
         key = factories.new_key()
-        try:
-            proposal, is_replay = self.submit(key, asked)
-        except (AgentSuspended, WritesFrozen):
-            assert self.is_stopped()
-            return multiple()
+        proposal, is_replay = self.submit(key, asked)
         assert not is_replay
         self.bodies[proposal.pk] = key, asked
         return proposal.pk
+
+    @rule(target=proposals, toy=TOYS, colour=COLOURS, tier=st.sampled_from(["low", "medium"]))
+    def agent_submits(self, toy, colour, tier):
+        try:
+            return self.agent_submits_painting(toy, colour, tier)
+        except (AgentSuspended, WritesFrozen):
+            assert self.is_stopped()
+        except ActionNotGranted:
+            assert not self.agent.grants.exists()
+        return multiple()
 
     @rule(pk=proposals)
     def agent_repeats(self, pk):
@@ -202,31 +213,23 @@ class Product(RuleBasedStateMachine, Promises):
         with self.refused():
             services.reconcile(proposal_id=pk, person=self.olga, reason="Asked the target.")
 
-    @rule(is_suspended=st.booleans())
-    def operator_suspends_or_resumes(self, is_suspended):
-        services.set_suspended(
-            agent_id=self.agent.pk, is_suspended=is_suspended, reason="Odd." * is_suspended
-        )
-        self.agent.refresh_from_db()
-
-    @rule(is_frozen=st.booleans())
-    def operator_freezes_or_lifts(self, is_frozen):
-        if is_frozen:
+    @rule(what=st.sampled_from(["suspend", "freeze", "grant", "rule"]))
+    def operator_stops_or_lets_go(self, what):
+        if what == "suspend":
+            is_suspended = not self.agent.is_suspended
+            services.set_suspended(
+                agent_id=self.agent.pk, is_suspended=is_suspended, reason="Odd." * is_suspended
+            )
+            self.agent.refresh_from_db()
+        elif what == "freeze" and not self.lift():
             services.freeze(reason="Stop.", person=self.olga)
-        else:
-            self.lift()
-
-    @rule(is_granted=st.booleans())
-    def grant_changes(self, is_granted):
-        if is_granted:
-            services.grant(agent=self.agent, pattern="*")
-        else:
+        elif what == "grant" and self.agent.grants.exists():
             services.remove_grant(agent_id=self.agent.pk, pattern="*")
-
-    @rule()
-    def rule_changes(self):
-        self.rule.is_active = not self.rule.is_active
-        services.save_rule(rule=self.rule, person=None, is_new=False)
+        elif what == "grant":
+            services.grant(agent=self.agent, pattern="*")
+        elif what == "rule":
+            self.rule.is_active = not self.rule.is_active
+            services.save_rule(rule=self.rule, person=None, is_new=False)
 
     # Workers
 
@@ -240,6 +243,12 @@ class Product(RuleBasedStateMachine, Promises):
             worker.start(dispatch.check_and_commit, pk)
         else:
             worker.start(execution.run, attempt.pk)
+
+    @rule(pk=proposals)
+    def worker_does_it_all(self, pk):
+        dispatch.check_and_commit(pk)
+        for attempt in Execution.objects.open().filter(proposal=pk):
+            execution.run(attempt.pk)
 
     @rule(name=st.sampled_from("AB"))
     def worker_goes_on(self, name):

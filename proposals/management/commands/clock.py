@@ -37,7 +37,7 @@ class Command(BaseCommand):
         stop = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *received: stop.set())
-        lead, leads = leadership.stand(), False
+        lead, leads = leadership.stand(), None
         while not stop.wait(options["interval"]):
             close_old_connections()
             led, leads = leads, lead.is_ours()

@@ -1,0 +1,521 @@
+"""Removes every safety check in turn, and shows that some test fails for each.
+
+    python -m bench.guards            all of them, each against the tests that it names
+    python -m bench.guards fence ...  only those whose name contains a word
+
+Works on a copy of the tree, so that nothing is lost when it is interrupted. Exits 1 if a check can
+go without a test noticing.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LEFT_BEHIND = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".hypothesis", ".mypy*")
+
+
+@dataclass(frozen=True)
+class Guard:
+    """One safety check: the code that is it, what stands there without it, and who would notice."""
+
+    name: str
+    file: str
+    code: str
+    without: str
+    tests: str
+
+
+def guard(name: str, file: str, code: str, without: str, tests: str) -> Guard:
+    return Guard(name, file, code, without, tests)
+
+
+P = "tests/proposals/"
+EXECUTION, SERVICES, CHECKS = P + "test_execution.py", P + "test_services.py", P + "test_checks.py"
+BUDGETS, ACCOUNTS = P + "test_budgets.py", "tests/budgets/test_accounts.py"
+IDEMPOTENCY, API = P + "test_idempotency.py", P + "test_api.py"
+
+GUARDS = [
+    # The lifecycle
+    guard(
+        "only legal transitions",
+        "proposals/lifecycle.py",
+        "if to not in TRANSITIONS[Status(proposal.status)]:",
+        "if False:",
+        P + "test_lifecycle.py",
+    ),
+    guard(
+        "a new round for every entry to submitted",
+        "proposals/lifecycle.py",
+        'changes |= {"round": proposal.round + 1, "due_at": at}',
+        'changes |= {"due_at": at}',
+        P + "test_lifecycle.py",
+    ),
+    guard(
+        "what ends without a write releases its budgets",
+        "proposals/lifecycle.py",
+        "accounts.release(proposal_id, at)",
+        "pass",
+        BUDGETS,
+    ),
+    guard(
+        "what is committed captures its budgets",
+        "proposals/lifecycle.py",
+        "accounts.capture(proposal_id, at)",
+        "pass",
+        BUDGETS,
+    ),
+    # Idempotency
+    guard(
+        "another body under the same key is refused",
+        "proposals/idempotency.py",
+        "if used.fingerprint != fingerprint:",
+        "if False:",
+        IDEMPOTENCY,
+    ),
+    guard(
+        "a known key replays before anything else",
+        "proposals/idempotency.py",
+        "    if earlier is not None:\n        return earlier, True\n    try:\n        before()",
+        "    try:\n        before()",
+        BUDGETS,
+    ),
+    # Checks and the gate
+    guard(
+        "a late check never lands",
+        "proposals/checks.py",
+        "if proposal.status != Status.SUBMITTED or proposal.round != started.round:",
+        "if proposal.status != Status.SUBMITTED:",
+        CHECKS,
+    ),
+    guard(
+        "a check of what moved on never lands",
+        "proposals/checks.py",
+        "if proposal.status != Status.SUBMITTED or proposal.round != started.round:",
+        "if proposal.round != started.round:",
+        CHECKS,
+    ),
+    guard(
+        "looser rules let nothing through that waits",
+        "proposals/checks.py",
+        "verdict = never_looser(proposal, revision, verdict)",
+        "pass",
+        CHECKS,
+    ),
+    guard(
+        "what is not approvable is not approved by earlier approvals",
+        "proposals/checks.py",
+        "check.is_approvable and len(given) >= check.approvals",
+        "len(given) >= check.approvals - 1",
+        f"{CHECKS} {SERVICES}",
+    ),
+    guard(
+        "a failed preview means people",
+        "proposals/gate.py",
+        "if findings.error:",
+        "if False:",
+        CHECKS,
+    ),
+    guard(
+        "an undo over a later change means people",
+        "proposals/gate.py",
+        "if findings.conflicts:",
+        "if False:",
+        SERVICES,
+    ),
+    guard(
+        "a clean undo has no conflicts",
+        "proposals/gate.py",
+        "        and not findings.conflicts\n",
+        "",
+        SERVICES,
+    ),
+    guard(
+        "an amended undo is no clean undo",
+        "proposals/gate.py",
+        "        and revision.number == 1\n",
+        "",
+        SERVICES,
+    ),
+    guard(
+        "an undo at high tier takes others",
+        "proposals/gate.py",
+        "        and verdict.tier in {Tier.LOW, Tier.MEDIUM}\n",
+        "",
+        SERVICES,
+    ),
+    guard(
+        "an amended undo means people",
+        "proposals/gate.py",
+        "if proposal.compensates_id and revision.number > 1:",
+        "if False:",
+        SERVICES,
+    ),
+    guard(
+        "a possible duplicate means people",
+        "proposals/gate.py",
+        "if proposal.duplicate_of_id:",
+        "if False:",
+        CHECKS,
+    ),
+    guard(
+        "three re-checks in a row mean people",
+        "proposals/gate.py",
+        "if proposal.rechecks >= settings.RECHECKS_BEFORE_PEOPLE:",
+        "if False:",
+        EXECUTION,
+    ),
+    guard(
+        "hidden characters raise the tier",
+        "proposals/gate.py",
+        "if text.has_alarming([revision.params, revision.rationale, revision.context]):",
+        "if False:",
+        CHECKS,
+    ),
+    # Decisions
+    guard(
+        "another digest is not decided on",
+        "proposals/services/decisions.py",
+        "if check is not None and digest != check.digest:",
+        "if False:",
+        SERVICES,
+    ),
+    guard(
+        "only what is pending is decided on",
+        "proposals/services/decisions.py",
+        "    require(proposal, Status.PENDING)\n    if check",
+        "    if check",
+        SERVICES,
+    ),
+    guard(
+        "who is not eligible does not decide",
+        "proposals/services/decisions.py",
+        "if objection := seats.ineligibility(reviewer, proposal, check):",
+        "if objection := '':",
+        SERVICES,
+    ),
+    guard(
+        "what cannot be approved is not approved",
+        "proposals/services/decisions.py",
+        "if not check.is_approvable:",
+        "if False:",
+        SERVICES,
+    ),
+    guard(
+        "one person fills one seat",
+        "proposals/services/decisions.py",
+        "if any(seats.person(given.reviewer) == mine for given in "
+        "seats.approvals(proposal, check)):",
+        "if False:",
+        SERVICES,
+    ),
+    guard(
+        "at high tier a fact is typed",
+        "proposals/services/decisions.py",
+        "if fact.strip() != expected_fact(check):",
+        "if False:",
+        SERVICES,
+    ),
+    guard(
+        "enough approvals before it is approved",
+        "proposals/services/decisions.py",
+        "if len(given) >= check.approvals:",
+        "if True:",
+        SERVICES,
+    ),
+    guard(
+        "the owner of an agent does not decide",
+        "proposals/seats.py",
+        "if proposal.agent and person(user) == person(proposal.agent.owner):",
+        "if False:",
+        SERVICES,
+    ),
+    guard(
+        "whoever proposed does not decide",
+        "proposals/seats.py",
+        "if proposal.proposer_id and person(user) == person(proposal.proposer):",
+        "if False:",
+        f"{SERVICES} {P}test_seats.py",
+    ),
+    guard(
+        "whoever wrote the revision does not decide",
+        "proposals/seats.py",
+        'if revision.author == f"user:{user.pk}":',
+        "if False:",
+        P + "test_seats.py",
+    ),
+    guard(
+        "deciding takes the tier's right",
+        "proposals/seats.py",
+        "if not rights.has(user, right_for(check.tier)):",
+        "if False:",
+        f"{SERVICES} {P}test_seats.py",
+    ),
+    guard(
+        "deciding takes the rule's group",
+        "proposals/seats.py",
+        "if check.group_names and not rights.groups_of(user) & set(check.group_names):",
+        "if False:",
+        P + "test_seats.py",
+    ),
+    guard(
+        "approvals of people who lost the right do not count",
+        "proposals/seats.py",
+        "if not ineligibility(review.reviewer, proposal, check):",
+        "if True:",
+        EXECUTION,
+    ),
+    # The commit protocol
+    guard(
+        "only a due row is claimed",
+        "proposals/execution.py",
+        "        Execution.objects.due(now)\n",
+        "        Execution.objects.open()\n",
+        EXECUTION,
+    ),
+    guard(
+        "every claim raises the fence",
+        "proposals/execution.py",
+        "    execution.fence += 1\n    execution.status",
+        "    execution.status",
+        EXECUTION,
+    ),
+    guard(
+        "a fence that moved changes nothing",
+        "proposals/execution.py",
+        "filter(pk=execution.pk, fence=execution.fence)\n    return held.update",
+        "filter(pk=execution.pk)\n    return held.update",
+        EXECUTION,
+    ),
+    guard(
+        "the approval was for this check",
+        "proposals/execution.py",
+        "if proposal.status != Status.APPROVED or proposal.current_check_id != check.pk:",
+        "if False:",
+        EXECUTION + " " + P + "test_claim.py",
+    ),
+    guard(
+        "what expired is not written",
+        "proposals/execution.py",
+        "    if proposal.expires_at <= now:\n",
+        "    if False:\n",
+        EXECUTION,
+    ),
+    guard(
+        "a lost grant stops the write",
+        "proposals/execution.py",
+        "if proposal.proposer_id is None and not may_still_propose(proposal):",
+        "if False:",
+        EXECUTION,
+    ),
+    guard(
+        "stricter rules stop the write",
+        "proposals/execution.py",
+        "if policy.is_stricter(verdict, gate.as_verdict(check)):",
+        "if False:",
+        EXECUTION,
+    ),
+    guard(
+        "approvals are counted again at the claim",
+        "proposals/execution.py",
+        "if check.effect == Effect.REVIEW and len(seats.approvals(proposal, check)) "
+        "< check.approvals:",
+        "if False:",
+        EXECUTION,
+    ),
+    guard(
+        "a worker that dies each time does not loop",
+        "proposals/execution.py",
+        "if execution.fence >= settings.EXECUTION_MAX_ATTEMPTS:",
+        "if False:",
+        EXECUTION,
+    ),
+    guard(
+        "a key is voided before it counts as not applied",
+        "proposals/execution.py",
+        "outcome = registry.get(claim.proposal.action).void(claim.params, key=claim.execution.key)",
+        "outcome = None",
+        EXECUTION,
+    ),
+    guard(
+        "a new generation after a return",
+        "proposals/execution.py",
+        "        generation=proposal.generation + 1,\n        rechecks",
+        "        rechecks",
+        EXECUTION,
+    ),
+    guard(
+        "a freeze stops the claim",
+        "proposals/execution.py",
+        "    if stop := freezing.stop_for(proposal):\n        hold(proposal, execution, now, stop, "
+        "settings.HELD_RETRY_SECONDS)\n        return None",
+        "    if False:\n        return None",
+        BUDGETS,
+    ),
+    guard(
+        "a freeze stops the intent",
+        "proposals/execution.py",
+        "    if stop := freezing.stop_for(proposal):\n        if not claim.had_intent:",
+        "    if stop := '':\n        if not claim.had_intent:",
+        BUDGETS,
+    ),
+    guard(
+        "the write is counted when it happens",
+        "proposals/execution.py",
+        "accounts.restamp(str(proposal.pk))",
+        "pass",
+        BUDGETS,
+    ),
+    # Endings
+    guard(
+        "what a worker has is not withdrawn",
+        "proposals/services/endings.py",
+        "    if execution.status != Execution.Status.QUEUED:\n        raise",
+        "    if False:\n        raise",
+        SERVICES,
+    ),
+    guard(
+        "what is not past its deadline does not expire",
+        "proposals/services/endings.py",
+        "if Status(proposal.status) not in OPEN or proposal.expires_at > now:",
+        "if Status(proposal.status) not in OPEN:",
+        SERVICES,
+    ),
+    guard(
+        "a retry has a new generation",
+        "proposals/services/endings.py",
+        "        generation=proposal.generation + 1,\n",
+        "",
+        SERVICES,
+    ),
+    guard(
+        "there is one live undo",
+        "proposals/services/undoing.py",
+        "if forward.is_undone or live_undo(forward):",
+        "if False:",
+        SERVICES,
+    ),
+    # Intake
+    guard(
+        "what is not granted is not proposed",
+        "proposals/services/submission.py",
+        "if action.is_internal or not agent.may_propose(name):",
+        "if action.is_internal:",
+        API + " " + P + "test_api_verbs.py",
+    ),
+    guard(
+        "internal actions are not proposed",
+        "proposals/services/submission.py",
+        "if action.is_internal or not agent.may_propose(name):",
+        "if not agent.may_propose(name):",
+        API + " " + P + "test_api_verbs.py",
+    ),
+    guard(
+        "nothing is taken while everything is frozen",
+        "proposals/services/submission.py",
+        "    if freezing.is_everything_frozen():\n        raise WritesFrozen\n",
+        "",
+        BUDGETS,
+    ),
+    guard(
+        "a full queue takes no more",
+        "proposals/services/submission.py",
+        "if Proposal.objects.of(agent).open()[:most].count() >= most:",
+        "if False:",
+        BUDGETS,
+    ),
+    guard(
+        "another agent's proposal does not exist",
+        "proposals/services/submission.py",
+        "if not Proposal.objects.of(agent).filter(pk=proposal_id).exists():",
+        "if False:",
+        API + " " + P + "test_api_verbs.py",
+    ),
+    # Budgets
+    guard(
+        "no more than the cap",
+        "budgets/accounts.py",
+        "    if used + amount <= budget.limit:\n        return used",
+        "    if True:\n        return used",
+        ACCOUNTS,
+    ),
+    guard(
+        "the window rolls",
+        "budgets/models.py",
+        "return held if window is None else held.filter(counted_at__gt=now - window)",
+        "return held",
+        ACCOUNTS,
+    ),
+    guard(
+        "what was released does not count",
+        "budgets/models.py",
+        "held = self.exclude(status=Reservation.Status.RELEASED)",
+        "held = self.all()",
+        ACCOUNTS,
+    ),
+    # Tokens and rights
+    guard(
+        "a token's secret is compared",
+        "proposals/tokens.py",
+        "if not hmac.compare_digest(known, hashed(token)) or stored is None:",
+        "if stored is None:",
+        P + "test_tokens.py",
+    ),
+    guard(
+        "expired and revoked tokens are refused",
+        "proposals/tokens.py",
+        "if stored.revoked_at is not None or stored.expires_at <= now:",
+        "if False:",
+        P + "test_tokens.py",
+    ),
+    guard(
+        "lifting a freeze takes its own right",
+        "proposals/services/stopping.py",
+        "    require_right(person, rights.LIFT, None)\n    if not reason",
+        "    if not reason",
+        BUDGETS,
+    ),
+]
+
+
+def main(words: list[str]) -> int:
+    chosen = [one for one in GUARDS if not words or any(word in one.name for word in words)]
+    unnoticed = [one for one in chosen if not is_noticed(one)]
+    print(f"\n{len(chosen)} checks removed in turn, {len(unnoticed)} that no test noticed")
+    for one in unnoticed:
+        print(f"  {one.name} ({one.file})")
+    return 1 if unnoticed else 0
+
+
+def is_noticed(one: Guard) -> bool:
+    """Whether a test fails on a copy of the tree without this check."""
+    with tempfile.TemporaryDirectory(prefix="countersign-guards-") as folder:
+        copy = Path(folder) / "tree"
+        shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND)
+        path = copy / one.file
+        text = path.read_text()
+        if text.count(one.code) != 1:
+            raise SystemExit(f"{one.name}: its code stands {text.count(one.code)} times there.")
+        path.write_text(text.replace(one.code, one.without))
+        tests = [name for name in one.tests.split() if (copy / name).exists()]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", *tests],
+            cwd=copy,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    verdict = "noticed" if done.returncode == 1 else f"NOT NOTICED (exit {done.returncode})"
+    failed = next((line for line in done.stdout.splitlines() if line.startswith("FAILED")), "")
+    print(f"{verdict:12} {one.name}: {failed[7:120]}", flush=True)
+    return done.returncode == 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
