@@ -366,7 +366,7 @@ GUARDS = [
     guard(
         "the write is counted when it happens",
         "proposals/execution.py",
-        "accounts.restamp(str(proposal.pk))",
+        "now = accounts.restamp(str(proposal.pk)) or now",
         "pass",
         BUDGETS,
     ),

@@ -23,10 +23,11 @@ NOTHING = Decimal(0)
 
 @dataclass(frozen=True)
 class Standing:
-    """How one scope of a budget stands after a reservation."""
+    """How one scope of a budget stands after a reservation, and when that was counted."""
 
     budget: Budget
     used: Decimal
+    counted_at: datetime
 
     @property
     def remaining(self) -> Decimal:
@@ -86,7 +87,7 @@ def standings(charge: Charge) -> list[Standing]:
         if amount := charge.amount(budget.unit, budget.currency):
             scope = budget.scopes.filter(key=budget.scope_key(charge)).first()
             used = used_beside(scope, budget, charge.proposal, now) if scope else NOTHING
-            found.append(Standing(budget, used + amount))
+            found.append(Standing(budget, used + amount, now))
     return found
 
 
@@ -107,7 +108,7 @@ def set_aside(
     if earlier is not None and amount <= earlier.amount:
         if amount < earlier.amount and earlier.status == Reservation.Status.HELD:
             Reservation.objects.filter(pk=earlier.pk).update(amount=amount)
-        return Standing(budget, used_beside(scope, budget, proposal, now) + amount)
+        return Standing(budget, used_beside(scope, budget, proposal, now) + amount, now)
     used = require_room(scope, budget, proposal, amount, now)
     # Proposals are counted when submitted and never given back.
     is_spent = budget.unit == Unit.PROPOSALS
@@ -121,7 +122,7 @@ def set_aside(
             "resolved_at": now if is_spent else None,
         },
     )
-    return Standing(budget, used + amount)
+    return Standing(budget, used + amount, now)
 
 
 def used_beside(scope: Scope, budget: Budget, proposal: str, now: datetime) -> Decimal:
@@ -167,8 +168,10 @@ def next_slot(
     return None
 
 
-def restamp(proposal: str) -> None:
+def restamp(proposal: str) -> datetime | None:
     """Count what is held from now on, because the write happens now and not when it was asked for.
+
+    Returns the moment from which it counts; None if there was nothing to move.
 
     Raises BudgetExceeded if the window has no room for it any more. What is counted for the life
     of a run, or in proposals, is not moved.
@@ -182,7 +185,7 @@ def restamp(proposal: str) -> None:
         if each.scope.budget.window is not None
     ]
     if not held:
-        return
+        return None
     list(
         Scope.objects.select_for_update(no_key=True)
         .filter(pk__in=[each.scope_id for each in held])
@@ -192,6 +195,7 @@ def restamp(proposal: str) -> None:
     for each in held:
         require_room(each.scope, each.scope.budget, proposal, each.amount, now)
     Reservation.objects.filter(pk__in=[each.pk for each in held]).update(counted_at=now)
+    return now
 
 
 def capture(proposal: str, now: datetime) -> None:

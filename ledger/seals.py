@@ -1,6 +1,6 @@
 """Proves the seals: dense leaves, the root of each checkpoint, its signature, and freshness."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -174,7 +174,7 @@ class _Walk:
             self.report.add(_at_checkpoint(head.size, why))
 
 
-def _rows(sql: str) -> Iterator[Sequence[Any]]:
+def _rows(sql: str) -> Generator[Sequence[Any], None, None]:
     """Rows in constant memory."""
     with connection.chunked_cursor() as cursor:
         cursor.execute(sql)

@@ -53,8 +53,8 @@ def verify(*, keys: Sequence[VerifyingKey] = (), checkpoints: Sequence[str] = ()
     report.is_key_pinned, report.is_checkpoint_pinned = bool(keys), bool(checkpoints)
     try:
         keys = keys or verifying_keys()
-    except KeyProblem as problem:
-        report.unproven.append(str(problem))
+    except KeyProblem as why:
+        report.unproven.append(str(why))
     pinned = []
     for note in checkpoints:
         try:

@@ -117,7 +117,8 @@ def take(execution_id: UUID | str) -> Claim | None:
     if not refusal and not had_intent:
         try:
             with transaction.atomic():
-                accounts.restamp(str(proposal.pk))
+                # The ledger's moment of the claim is the one that counts against the budgets.
+                now = accounts.restamp(str(proposal.pk)) or now
         except BudgetExceeded as error:
             hold(proposal, execution, now, str(error), seconds_until(error, now))
             return None

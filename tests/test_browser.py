@@ -14,10 +14,12 @@ from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
+from budgets.models import Budget
 from proposals import defaults, services
 from proposals.demonstration import people
+from proposals.exceptions import OverBudget
 from proposals.lifecycle import Status
-from proposals.models import Proposal, Review
+from proposals.models import Freeze, Proposal, Review
 from tests import factories
 from tests.factories import fresh, make_checked, make_person, painting, work
 from tests.toys import box
@@ -128,6 +130,7 @@ def every_page() -> dict[str, str]:
     box.colours["bear"] = "pink"
     moved, high, hidden = waiting(), waiting("high"), waiting(note="paid \u202e\u200b twice")
     box.colours["bear"] = "green"
+    spend(moved.agent)
     item = "proposal"
     return {
         "queue": reverse("queue"),
@@ -140,9 +143,31 @@ def every_page() -> dict[str, str]:
         "review of what is done": reverse(item, args=[done.pk]),
         "undo with a conflict": reverse("undo", args=[done.pk]),
         "recent": reverse("recent"),
+        "budgets": reverse("budgets"),
+        "stop": reverse("stop"),
         "help": reverse("help"),
         "nothing there": "/nothing/",
     }
+
+
+def spend(agent) -> None:
+    """Budgets that are half used, full and untouched, a refusal, and everything stopped."""
+    for fields in (
+        {"name": "Writes of an agent in an hour", "limit": 3, "per_agent": True},
+        {"name": "Writes of a run", "limit": 1, "per_run": True, "window_seconds": None},
+        {"name": "Writes to one toy", "limit": 9, "per_resource": True, "on_exceed": "suspend"},
+        {"name": "Money", "limit": 500, "unit": "money", "currency": "EUR"},
+    ):
+        budget = Budget(**({"unit": "writes", "window_seconds": 3600} | fields))
+        services.save_budget(budget=budget, person=None, is_new=True)
+    for run, toy in (("spends", "duck"), ("spends", "car"), ("other", "bear")):
+        try:
+            make_checked(agent=agent, run=run, params=painting(toy=toy, tier="medium"))
+        except OverBudget as error:
+            assert error.facts["shortage"].budget == "Writes of a run"
+    services.freeze(reason="Prices look wrong.")
+    services.freeze(reason="The mail server is full.", action="email.send")
+    services.set_suspended(agent_id=agent.pk, is_suspended=True, reason="It loops.")
 
 
 LOOKS = [
@@ -159,7 +184,8 @@ class TestEveryPage:
     @pytest.mark.parametrize("look", LOOKS)
     def test_is_accessible_and_fits_its_width(self, desk, look):
         pages = every_page()
-        page = desk.page(senior(), reduced_motion="reduce", **look)
+        saul = make_person("saul", groups=["reviewers", "senior-reviewers", "operators"])
+        page = desk.page(saul, reduced_motion="reduce", **look)
         for name, address in {**pages, "sign-in": reverse("sign-in")}.items():
             if name == "sign-in":
                 page.context.clear_cookies()
@@ -245,6 +271,23 @@ class TestWithoutScript:
         assert "The undo was proposed" in page.get_by_role("status").inner_text()
         work()
         assert box.colours["bear"] == "brown"
+
+    def test_a_person_freezes_and_lifts(self, desk):
+        waiting()
+        olga = make_person("olga", groups=["operators"])
+        page = desk.page(olga, java_script_enabled=False)
+        page.goto(reverse("budgets"))
+        page.get_by_role("link", name="Stop").click()
+        page.get_by_role("radio", name="One agent").check()
+        page.get_by_label("Which agent to freeze").select_option("billing-bot")
+        page.locator("#freeze-reason").fill("It loops.")
+        page.get_by_role("button", name="Freeze", exact=True).click()
+        page.get_by_text("Frozen: agent billing-bot. No write").wait_for()
+        assert Freeze.objects.filter(lifted_at=None).count() == 1
+        page.get_by_label("Why it is safe to go on").fill("It was mended.")
+        page.get_by_role("button", name="Lift").click()
+        page.get_by_text("Lifted: agent billing-bot.").wait_for()
+        assert not Freeze.objects.filter(lifted_at=None).exists()
 
 
 class TestByKeyboard:

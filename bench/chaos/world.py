@@ -154,8 +154,8 @@ def time_passes() -> None:
     """An hour goes by for whoever waits: bells are overdue, leases of dead workers have ended."""
     past = clock.now() - timedelta(hours=1)
     Proposal.objects.to_check().update(due_at=past)
-    Execution.objects.open().filter(status=Execution.Status.QUEUED).update(run_after=past)
-    Execution.objects.open().exclude(status=Execution.Status.QUEUED).update(lease_until=past)
+    Execution.objects.open().update(run_after=past)
+    Execution.objects.open().exclude(lease_until=None).update(lease_until=past)
 
 
 def sweep_until_rest(agent: Agent) -> None:

@@ -7,7 +7,6 @@ from uuid import UUID
 
 from django.db import IntegrityError, transaction
 
-from ledger import clock
 from ledger.canonical import digest
 from ledger.identifiers import uuid7
 from proposals import idempotency, rights, spending
@@ -24,7 +23,8 @@ from proposals.lifecycle import Status
 from proposals.models import Agent, Execution, Proposal
 from proposals.registry import Call, Conflict, Preview, registry
 from proposals.services.decisions import invalid
-from proposals.services.submission import known, lock_own, require_open_intake, revise, store
+from proposals.services.storing import revise, store
+from proposals.services.submission import known, lock_own, require_open_intake
 
 logger = logging.getLogger(__name__)
 LIVE_UNDO = "proposal_one_live_undo_per_commit"
@@ -155,10 +155,8 @@ def compensating(
                 rationale,
                 [],
                 {},
-                clock.now(),
                 {"compensates": str(forward.pk), **(facts or {})},
             )
-            proposal.standings = spending.reserve(proposal, call.params)
     except IntegrityError as error:
         if LIVE_UNDO in str(error) or "compensates_id" in str(error):
             raise AlreadyUndone from error

@@ -4,10 +4,11 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from budgets import standings
+from budgets import refusals, standings
 from budgets.models import Budget, Refusal, Reservation
 from ledger import clock
 from ledger.models import LedgerEntry
@@ -116,8 +117,6 @@ class TestBudgets:
         first = make_checked(run="one")
         refused(run="one", params=painting("green"))
         Refusal.objects.update(count=7, since=clock.now() - timedelta(minutes=2))
-        from budgets import refusals
-
         assert refusals.sum_up() == 1
         page = see("budgets")
         cells = " ".join(page.inside("td").split())
@@ -489,8 +488,6 @@ class TestStopping:
         assert "By an operator at the command line" in see("stop").text
 
     def test_is_never_a_get_and_never_without_its_token(self):
-        from django.test import Client
-
         browser = Client(enforce_csrf_checks=True)
         browser.force_login(make_person())
         for verb in ("freeze", "lift", "suspend", "resume"):
