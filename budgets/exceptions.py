@@ -25,6 +25,11 @@ class Shortage:
     suspends: bool
 
     @property
+    def seconds_until_free(self) -> float:
+        """Until the next slot; infinite when waiting does not help."""
+        return math.inf if self.free_at is None else (self.free_at - self.at).total_seconds()
+
+    @property
     def retry_after(self) -> int | None:
         """Whole seconds until the next slot, rounded up; None when waiting does not help."""
         if self.free_at is None:

@@ -1,5 +1,7 @@
 """What a proposal asks of budgets, and what happens when they say no."""
 
+import time
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -101,9 +103,9 @@ class Shedding:
         self.name = f"shed:{agent.pk}:{digest(place)}"
 
     def refuse_if_remembered(self) -> None:
-        """Raise OverBudget again if the database did so within the last second."""
-        shortage: Shortage | None = cache.get(self.name)
-        if shortage is not None:
+        """Raise OverBudget again if the database did so a moment ago, and no slot is free since."""
+        shortage, until = cache.get(self.name) or (None, 0.0)
+        if shortage is not None and time.time() < until:
             self.is_shed = True
             raise over_budget(shortage)
 
@@ -111,11 +113,14 @@ class Shedding:
         """Count a refusal, and remember one that came from the database."""
         if self.is_shed:
             cache.add(f"{self.name}:shed", 0, 60)
-            cache.incr(f"{self.name}:shed")
+            with suppress(ValueError):  # the count may have been taken in between
+                cache.incr(f"{self.name}:shed")
             return
         shed = cache.get(f"{self.name}:shed", 0)
         cache.delete(f"{self.name}:shed")
-        cache.set(self.name, error.facts["shortage"], REMEMBERED_SECONDS)
+        shortage: Shortage = error.facts["shortage"]
+        until = time.time() + min(REMEMBERED_SECONDS, shortage.seconds_until_free)
+        cache.set(self.name, (shortage, until), REMEMBERED_SECONDS)
         refuse(error, agent=self.agent, run=self.run, times=1 + shed)
 
 

@@ -24,7 +24,8 @@ def test_hang(shop, tmp_path):
                 with connection.cursor() as c:
                     c.execute("select pid, state, wait_event_type, wait_event, xact_start, left(query,150) from pg_stat_activity where datname=current_database()")
                     for row in c.fetchall(): print(row, file=sys.stderr)
-                time.sleep(12)
+                time.sleep(15)
+                subprocess.run("date; ss -tnpo | grep -E 'gunicorn|python' | head -60", shell=True, stdout=open("/tmp/sc/ss","w"))
                 print((tmp_path/"0-web.log").read_text()[-12000:], file=sys.stderr)
                 break
             time.sleep(1)

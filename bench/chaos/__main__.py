@@ -1,37 +1,113 @@
-"""Runs a part of the harness from the command line; see `python -m bench.chaos --help`."""
+"""Runs the harness from the command line.
+
+python -m bench.chaos all                             the long form, on both databases
+python -m bench.chaos crashes --database sqlite       one part
+python -m bench.chaos crashes --database sqlite --seed 7 --first 120 --cycles 1   one replay
+"""
 
 import argparse
 import json
 import os
 import secrets
+import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+# Of the long form: how many, and for how long at most, on each database.
+LENGTHS = {"crashes": (25_000, 600), "pauses": (100, 300)}
+DATABASES = ("sqlite", "postgresql")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="bench.chaos")
-    parser.add_argument("part", choices=["crashes", "pauses"])
-    parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--first", type=int, default=1)
-    parser.add_argument("--cycles", type=int, default=1000)
-    parser.add_argument("--without", default="")
-    args = parser.parse_args()
+    args = arguments()
+    if args.part == "all":
+        return run_all(args)
     seed = secrets.randbelow(10**6) if args.seed is None else args.seed
-    import django
+    most, seconds = LENGTHS[args.part]
+    cycles, seconds = args.cycles or most, args.seconds or seconds
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
+        folder.chmod(0o755)
+        database = prepare(args.database, folder, stack)
+        replay = f"python -m bench.chaos {args.part} --database {database} --seed {seed}"
+        print(f"{replay} --first {args.first} --cycles {cycles} --seconds {seconds:g}", flush=True)
+        tally = play(args, seed=seed, cycles=cycles, seconds=seconds, folder=folder)
+    print(json.dumps(tally, indent=1))
+    if tally["faults"]:
+        print(f"What is wrong is in the batch that this replays:\n  {replay} {tally['replay']}")
+    return bool(tally["faults"])
 
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "approvals_site.settings")
-    os.environ["LOG_LEVEL"] = "CRITICAL"
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.chaos", description=__doc__)
+    parser.add_argument("part", choices=[*LENGTHS, "all"])
+    parser.add_argument(
+        "--database",
+        choices=[*DATABASES, "here"],
+        default="sqlite",
+        help="a fresh one, or `here`: migrated, and named by the environment",
+    )
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--first", type=int, default=1, help="the number of the first cycle")
+    parser.add_argument("--cycles", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=0, help="no new batch begins after it")
+    parser.add_argument("--without", default="", help="a guard to take out, to see it noticed")
+    return parser.parse_args()
+
+
+def prepare(database: str, folder: Path, stack: ExitStack) -> str:
+    """Point the environment at fresh databases, and set Django up on them. Returns their kind."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = "approvals_site.settings"
+    os.environ |= {"LOG_LEVEL": "CRITICAL", "DEMO": "1"}
+    if database != "here":
+        os.environ["COUNTERSIGN_DATA"] = str(folder / "countersign")
+        os.environ.pop("REDIS_URL", None)
+    if database == "sqlite":
+        os.environ |= {"DATABASE_URL": "", "SHOP_DATABASE_URL": ""}
+    if database == "postgresql":
+        from bench.chaos.servers import Cluster
+
+        cluster = Cluster(folder / "postgresql").make()
+        stack.callback(cluster.stop)
+        os.environ["DATABASE_URL"] = cluster.new_database("countersign")
+        os.environ["SHOP_DATABASE_URL"] = cluster.new_database("shop")
+    import django
+    from django.core.management import call_command
+    from django.db import connection
+
     django.setup()
+    if database != "here":
+        call_command("migrate", verbosity=0)
+    return connection.vendor
+
+
+def play(
+    args: argparse.Namespace, *, seed: int, cycles: int, seconds: float, folder: Path
+) -> dict[str, Any]:
     from bench.chaos import breakages, crashes, pauses
 
     if args.without:
         breakages.BREAKAGES[args.without]()
     part = {"crashes": crashes, "pauses": pauses}[args.part]
-    with tempfile.TemporaryDirectory() as folder:
-        tally = part.run(seed=seed, first=args.first, cycles=args.cycles, folder=Path(folder))
-    print(json.dumps(tally.as_json(), indent=1))
-    return bool(tally.faults)
+    tally = part.run(seed=seed, first=args.first, cycles=cycles, seconds=seconds, folder=folder)
+    return tally.as_json()
+
+
+def run_all(args: argparse.Namespace) -> int:
+    """The long form: every part on both databases, each in a process of its own."""
+    failed = 0
+    for part in LENGTHS:
+        for database in DATABASES:
+            command = [sys.executable, "-m", "bench.chaos", part, "--database", database]
+            given = {"--seed": args.seed, "--cycles": args.cycles, "--seconds": args.seconds}
+            for name, value in given.items():
+                command += [name, str(value)] if value else []
+            failed += subprocess.run(command, cwd=ROOT, check=False).returncode != 0
+    return bool(failed)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ class Tally:
     killed_at: Counter[str] = field(default_factory=Counter)
     pairs: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
+    replay: str = ""
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
@@ -210,15 +211,16 @@ def then_die(work: Callable[[], object]) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(*, seed: int, first: int, cycles: int, folder: Path, until: float | None = None) -> Tally:
+def run(*, seed: int, first: int, cycles: int, folder: Path, seconds: float) -> Tally:
     """Play the cycles with these numbers. Stops at the first batch in which something is wrong."""
     tally = Tally(seed)
     world.ensure()
     world.warm_up()
     started = time.monotonic()
     for start in range(first, first + cycles, BATCH):
-        if until is not None and time.monotonic() > until:
+        if time.monotonic() - started > seconds:
             break
+        tally.replay = f"--first {start} --cycles {min(BATCH, first + cycles - start)}"
         numbers = range(start, min(start + BATCH, first + cycles))
         agent = world.make_agent(f"chaos-{seed}-{start}")
         played = [Played(draw(seed, number)) for number in numbers]

@@ -38,6 +38,7 @@ class Tally:
     stopped_at: Counter[str] = field(default_factory=Counter)
     spoilt: int = 0
     faults: list[str] = field(default_factory=list)
+    replay: str = ""
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
@@ -193,15 +194,16 @@ class Scene:
         ]
 
 
-def run(*, seed: int, first: int, cycles: int, folder: Path, until: float | None = None) -> Tally:
+def run(*, seed: int, first: int, cycles: int, folder: Path, seconds: float) -> Tally:
     """Play these pauses. Stops at the first batch in which something is wrong."""
     tally = Tally(seed)
     world.ensure()
     world.warm_up()
     started = time.monotonic()
     for start in range(first, first + cycles, BATCH):
-        if until is not None and time.monotonic() > until:
+        if time.monotonic() - started > seconds:
             break
+        tally.replay = f"--first {start} --cycles {min(BATCH, first + cycles - start)}"
         numbers = range(start, min(start + BATCH, first + cycles))
         agent = world.make_agent(f"pauses-{seed}-{start}")
         scenes = [Scene(agent, draw(seed, number), folder, tally) for number in numbers]

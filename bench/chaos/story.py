@@ -103,6 +103,8 @@ class Story:
                 self.faults.append(f"fence {body['fence']} was claimed after {last.fence}")
             last.fence, last.key = body["fence"], body["key"]
             last.status = "intended" if last.status == "intended" else "claimed"
+        elif what == "handed_back":
+            last.status, last.fence = "queued", body["fence"]
         elif what == "intended":
             if body["fence"] != last.fence:
                 self.faults.append(f"fence {body['fence']} had an intent under {last.fence}")

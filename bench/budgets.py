@@ -1,0 +1,206 @@
+"""Hammers a budget over HTTP and judges it by the ledger alone.
+
+    python -m bench.budgets hammer [SECONDS]   16 clients against a cap of 40 proposals in 5 seconds
+    python -m bench.budgets flood [REQUESTS]   over-budget requests of one agent, and another agent
+
+Starts its own web server, worker and clock on a data folder of its own; DATABASE_URL and REDIS_URL
+choose other databases than SQLite.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PORT = int(os.environ.get("PORT", "8471"))
+BASE = f"http://127.0.0.1:{PORT}/api/v1/proposals"
+CLIENTS = 16
+LIMIT, WINDOW = 40, timedelta(seconds=5)
+
+
+@contextmanager
+def product() -> Iterator[dict[str, str]]:
+    """The whole product, started as an operator starts it, with two agents' tokens."""
+    with tempfile.TemporaryDirectory(prefix="countersign-bench-") as folder:
+        os.environ |= {"COUNTERSIGN_DATA": folder, "PORT": str(PORT), "DEMO": "1"}
+        manage = [sys.executable, "manage.py"]
+        log = (Path(folder) / "start.log").open("wb")
+        started = subprocess.Popen([*manage, "start"], cwd=ROOT, stdout=log, stderr=log)
+        try:
+            wait_for(lambda: "Ctrl-C" in (Path(folder) / "start.log").read_text(), 90)
+            tokens = {}
+            for name in ("loop-bot", "calm-bot"):
+                line = ["issue_agent_token", name, "--create", "--owner", "olga", "--grant", "*"]
+                done = subprocess.run(
+                    [*manage, *line], cwd=ROOT, capture_output=True, text=True, check=True
+                )
+                tokens[name] = done.stdout.strip().splitlines()[-1]
+            yield tokens
+        finally:
+            started.terminate()
+            started.wait(timeout=40)
+
+
+def wait_for(question: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not question():
+        if time.monotonic() > deadline:
+            raise SystemExit("The product did not start.")
+        time.sleep(0.1)
+
+
+def propose(token: str, key: str, run: str) -> tuple[int, float]:
+    """Post one low-tier write; the status, and how long the answer took."""
+    body = {
+        "action": "records.create",
+        "params": {
+            "table": "shop.drafts",
+            "values": {"order_id": 1, "subject": key, "body": "bench", "state": "open"},
+        },
+        "run": run,
+        "rationale": "Bench.",
+    }
+    request = urllib.request.Request(
+        BASE,
+        data=json.dumps(body).encode(),
+        headers={
+            "Authorization": f"Bearer {token}",
+            "Idempotency-Key": key,
+            "Content-Type": "application/json",
+        },
+    )
+    began = time.perf_counter()
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
+            response.read()
+            return response.status, time.perf_counter() - began
+    except urllib.error.HTTPError as refusal:
+        refusal.read()
+        return refusal.code, time.perf_counter() - began
+
+
+def in_product(code: str) -> str:
+    """Run a few lines in the product's own shell, and return what they print."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+CAP = """
+from budgets.models import Budget
+from proposals import services
+Budget.objects.filter(is_active=True).update(is_active=False)
+services.save_budget(budget=Budget(name="Bench", unit="proposals", agent_pattern="loop-bot",
+    limit={limit}, window_seconds={window}), person=None, is_new=True)
+"""
+TIMES = """
+from ledger.models import LedgerEntry
+from proposals.models import Agent
+agent = str(Agent.objects.get(name="loop-bot").pk)
+for at in LedgerEntry.objects.filter(kind="proposal.submitted", agent=agent).order_by("at", "id") \
+        .values_list("at", flat=True): print(at.isoformat())
+"""
+
+
+def hammer(seconds: float) -> int:
+    with product() as tokens:
+        in_product(CAP.format(limit=LIMIT, window=int(WINDOW.total_seconds())))
+        stop = time.monotonic() + seconds
+        answers: list[int] = []
+
+        def press(client: int) -> None:
+            number = 0
+            while time.monotonic() < stop:
+                number += 1
+                status, _ = propose(tokens["loop-bot"], f"{client}-{number}", "hammer")
+                answers.append(status)
+
+        together(press, CLIENTS)
+        times = [datetime.fromisoformat(line) for line in in_product(TIMES).splitlines()]
+    over, fullest = sweep(times)
+    span = max((times[-1] - times[0]).total_seconds(), WINDOW.total_seconds())
+    # What a rolling window allows in the time between the first and the last admission.
+    possible = LIMIT * (int(span // WINDOW.total_seconds()) + 1)
+    print(
+        f"{len(answers)} requests of {CLIENTS} clients in {seconds:.0f} s, {len(times)} admitted; "
+        f"{over} instants over the cap of {LIMIT} in {WINDOW.total_seconds():.0f} s "
+        f"(fullest window {fullest}); {len(times) / possible:.1%} of the cap used"
+    )
+    return 1 if over else 0
+
+
+def sweep(times: list[datetime]) -> tuple[int, int]:
+    """Over how many admissions the window that ends there holds more than the cap; the fullest."""
+    over = fullest = start = 0
+    for end, at in enumerate(times):
+        while times[start] <= at - WINDOW:
+            start += 1
+        held = end - start + 1
+        fullest = max(fullest, held)
+        over += held > LIMIT
+    return over, fullest
+
+
+def together(work: Callable[[int], None], count: int) -> None:
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def flood(requests: int) -> int:
+    """Another agent's proposals before, and after, a flood; and what the flood left behind."""
+    with product() as tokens:
+        in_product(CAP.format(limit=0, window=3600))
+        before = calm(tokens["calm-bot"], "before")
+        refused: list[float] = []
+        began = time.monotonic()
+
+        def press(client: int) -> None:
+            for number in range(requests // 4):
+                status, took = propose(tokens["loop-bot"], f"f{client}-{number}", "flood")
+                if status == 429:
+                    refused.append(took)
+
+        together(press, 4)
+        rate = len(refused) / (time.monotonic() - began)
+        after = calm(tokens["calm-bot"], "after")
+        entries = in_product(
+            "from ledger.models import LedgerEntry; "
+            "print(LedgerEntry.objects.filter(kind='budget.refused').count())"
+        )
+    print(
+        f"{len(refused)} of {requests} refused at {rate:.0f}/s, "
+        f"median {1000 * statistics.median(refused):.1f} ms; {entries} ledger entries; "
+        f"another agent's proposal {1000 * before:.1f} ms before, {1000 * after:.1f} ms after "
+        f"({after / before - 1:+.1%})"
+    )
+    return 0
+
+
+def calm(token: str, name: str) -> float:
+    """The median answer time of one agent that asks in peace."""
+    return statistics.median(propose(token, f"{name}-{n}", "calm")[1] for n in range(60))
+
+
+if __name__ == "__main__":
+    what = sys.argv[1] if len(sys.argv) > 1 else "hammer"
+    amount = int(sys.argv[2]) if len(sys.argv) > 2 else {"hammer": 120, "flood": 10_000}[what]
+    sys.exit({"hammer": hammer, "flood": flood}[what](amount))

@@ -1,0 +1,30 @@
+"""Workers killed at every named point, singly and in pairs: at most one effect, nothing stuck.
+
+`make chaos` runs the long form; docs/reliability.md says what it found.
+"""
+
+import pytest
+
+from proposals.crashpoints import POINTS
+from tests.chaos.harness import play
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
+MOST_CYCLES, SECONDS = 700, 45  # whichever comes first
+
+
+def test_no_crash_leaves_a_second_effect_or_a_stuck_proposal(shop):
+    found = play("crashes", shop.url, "--cycles", str(MOST_CYCLES), "--seconds", str(SECONDS))
+    assert found["faults"] == []
+    assert found["double_effects"] == 0
+    assert found["committed"] > 0
+    assert found["kills"] >= found["drawn"]
+    assert set(found["killed_at"]) >= set(POINTS)
+
+
+@pytest.mark.parametrize(
+    ("without", "number"), [("receipts", 10_000), ("capture", 1), ("fences", 10_000)]
+)
+def test_the_harness_notices_a_missing_guard(shop, without, number):
+    numbers = ["--seed", "3", "--first", str(number), "--cycles", "12"]
+    found = play("crashes", shop.url, "--without", without, *numbers)
+    assert found["faults"]
