@@ -134,7 +134,8 @@ def _check_heads(report: Report) -> None:
 
 def _stream_heads() -> Iterable[Head]:
     rows = Stream.objects.order_by("name").values_list("name", "ledger_number", "ledger_hash")
-    return rows.iterator(chunk_size=BATCH)
+    for name, number, head in rows.iterator(chunk_size=BATCH):
+        yield name, number, bytes(head)
 
 
 def _check_batch(report: Report, batch: list[Head], *, is_own: bool) -> int:

@@ -100,6 +100,7 @@ class TestHandingBack:
         assert not execution.intend(claim)
         assert Execution.objects.get().status == Execution.Status.QUEUED
 
+    @owns_rows
     def test_start_hands_back_for_a_child_that_ended(self, claim, tmp_path):
         supervisor = Supervisor(tmp_path, say=print, gone={os.getpid()})
         start.hand_back_for(supervisor)
@@ -375,7 +376,7 @@ class TestTheProductionShape:
         finally:
             for child in children:
                 child.stop()
-        assert set(load.statuses) <= {201, 503}
+        assert set(load.statuses) <= {200, 201, 503}
         assert load.hints <= {"5"}
         effects = shop.rows("SELECT subject, count(*) FROM drafts GROUP BY 1 HAVING count(*) > 1")
         assert not [row for row in effects if row[0].startswith("crash ")]
@@ -402,7 +403,7 @@ class Load:
         while not self.stopping.is_set() or f"{lane}-{number}" not in self.sent:
             status, body, headers = propose_draft(self.agent, f"{lane}-{number}")
             self.statuses.append(status)
-            if status == 201:
+            if status in {200, 201}:  # 200 where the answer to the first was lost
                 self.sent.add(f"{lane}-{number}")
                 self.accepted_at = time.monotonic()
                 number += not self.stopping.is_set()

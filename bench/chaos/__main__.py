@@ -13,12 +13,18 @@ import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 # Of the long form: how many, and for how long at most, on each database.
-LENGTHS = {"crashes": (25_000, 600), "pauses": (100, 300)}
+LENGTHS = {
+    "crashes": (25_000, 600),
+    "pauses": (100, 300),
+    "restarts": (2_500, 900),
+    "silence": (1_000, 120),
+}
 DATABASES = ("sqlite", "postgresql")
 
 
@@ -32,10 +38,13 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chaos-")))
         folder.chmod(0o755)
-        database = prepare(args.database, folder, stack)
+        database, cluster = prepare(args.database, folder, stack)
         replay = f"python -m bench.chaos {args.part} --database {database} --seed {seed}"
         print(f"{replay} --first {args.first} --cycles {cycles} --seconds {seconds:g}", flush=True)
-        tally = play(args, seed=seed, cycles=cycles, seconds=seconds, folder=folder)
+        given = {"seed": seed, "first": args.first, "cycles": cycles, "seconds": seconds}
+        if args.part in {"restarts", "silence"}:
+            given["cluster"] = cluster
+        tally = play(args.part, args.without, folder=folder, **given)
     print(json.dumps(tally, indent=1))
     if tally["faults"]:
         print(f"What is wrong is in the batch that this replays:\n  {replay} {tally['replay']}")
@@ -59,8 +68,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def prepare(database: str, folder: Path, stack: ExitStack) -> str:
-    """Point the environment at fresh databases, and set Django up on them. Returns their kind."""
+def prepare(database: str, folder: Path, stack: ExitStack) -> tuple[str, Any]:
+    """Point the environment at fresh databases, and set Django up on them.
+
+    Returns their kind, and the PostgreSQL that may be stopped, if it is the harness's own.
+    """
     os.environ["DJANGO_SETTINGS_MODULE"] = "approvals_site.settings"
     os.environ |= {"LOG_LEVEL": "CRITICAL", "DEMO": "1"}
     if database != "here":
@@ -68,6 +80,7 @@ def prepare(database: str, folder: Path, stack: ExitStack) -> str:
         os.environ.pop("REDIS_URL", None)
     if database == "sqlite":
         os.environ |= {"DATABASE_URL": "", "SHOP_DATABASE_URL": ""}
+    cluster = None
     if database == "postgresql":
         from bench.chaos.servers import Cluster
 
@@ -82,19 +95,15 @@ def prepare(database: str, folder: Path, stack: ExitStack) -> str:
     django.setup()
     if database != "here":
         call_command("migrate", verbosity=0)
-    return connection.vendor
+    return connection.vendor, cluster
 
 
-def play(
-    args: argparse.Namespace, *, seed: int, cycles: int, seconds: float, folder: Path
-) -> dict[str, Any]:
-    from bench.chaos import breakages, crashes, pauses
-
-    if args.without:
-        breakages.BREAKAGES[args.without]()
-    part = {"crashes": crashes, "pauses": pauses}[args.part]
-    tally = part.run(seed=seed, first=args.first, cycles=cycles, seconds=seconds, folder=folder)
-    return tally.as_json()
+def play(part: str, without: str, **given: Any) -> dict[str, Any]:
+    """Run one part in this process. Imported late: Django must be set up by then."""
+    if without:
+        breakages = import_module("bench.chaos.breakages")
+        breakages.BREAKAGES[without]()
+    return import_module(f"bench.chaos.{part}").run(**given).as_json()
 
 
 def run_all(args: argparse.Namespace) -> int:

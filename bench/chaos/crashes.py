@@ -20,7 +20,7 @@ from bench.chaos.points import ChildFailed, Job, Trap, run_all
 from proposals.lifecycle import Status
 from proposals.models import Agent, Proposal
 
-BATCH = 50
+BATCH = 25
 
 
 @dataclass

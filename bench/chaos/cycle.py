@@ -12,7 +12,7 @@ AT_WORK = tuple(point for point in POINTS if point != "submit.stored")
 # Where somebody else may write to the target while a worker holds no lock of it.
 OPEN_MOMENTS = ("check.previewed", "check.landed", "claim.done", "intent.done")
 KINDS = {"draft": 40, "note": 35, "price": 25}
-ASKING = {"plainly": 70, "killed before the commit": 10, "killed after it": 10, "twice": 10}
+ASKING = ("killed before the commit", "killed after it", "twice", *["plainly"] * 7)
 MESSAGES = {"once": 75, "twice": 15, "lost": 10}
 
 
@@ -55,14 +55,14 @@ def draw(seed: int, number: int) -> Cycle:
     """The cycle with this number."""
     chance = random.Random(f"{seed}/{number}")
     kind = pick(chance, KINDS)
-    forward = draw_pass(chance, kind, is_undo=False)
-    undo = draw_pass(chance, kind, is_undo=True) if chance.random() < 0.4 else None
+    forward = draw_pass(chance, number, kind, is_undo=False)
+    undo = draw_pass(chance, number, kind, is_undo=True) if chance.random() < 0.4 else None
     return Cycle(number, kind, forward, undo)
 
 
-def draw_pass(chance: random.Random, kind: str, *, is_undo: bool) -> Pass:
-    how_many = chance.choices((0, 1, 2), (10, 45, 45))[0]
-    crashes = tuple(chance.choices(AT_WORK, k=how_many))
+def draw_pass(chance: random.Random, number: int, kind: str, *, is_undo: bool) -> Pass:
+    # The first crash takes turns, so that a short run comes to every point; the second is drawn.
+    crashes = [AT_WORK[number % len(AT_WORK)], chance.choice(AT_WORK)][: chance.choice((1, 2))]
     can_be_raced = kind != "draft" or is_undo
     race_at = chance.choice(OPEN_MOMENTS) if can_be_raced and chance.random() < 0.25 else ""
     is_refused_first = not can_be_raced and chance.random() < 0.1
@@ -70,9 +70,9 @@ def draw_pass(chance: random.Random, kind: str, *, is_undo: bool) -> Pass:
         race_at = "intent.done" if can_be_raced else ""
         is_refused_first = not can_be_raced
     return Pass(
-        asking=pick(chance, ASKING),
+        asking=ASKING[(3 * number + number // 10) % 10],
         message=pick(chance, MESSAGES),
-        crashes=crashes,
+        crashes=tuple(crashes),
         race_at=race_at,
         is_refused_first=is_refused_first,
         is_withdrawn=not is_undo and chance.random() < 0.05,

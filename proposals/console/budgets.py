@@ -76,6 +76,11 @@ class Meter:
         return f"{words}, {plain(gauge.held)} of them held" if gauge.held else words
 
     @property
+    def share(self) -> str:
+        is_little = self.gauge.used and not self.gauge.percent
+        return "under 1 %" if is_little else f"{self.gauge.percent} %"
+
+    @property
     def is_full(self) -> bool:
         return self.gauge.used >= self.gauge.budget.limit
 
@@ -207,10 +212,10 @@ def trip(entry: LedgerEntry, named: Named, reads_ledger: bool) -> Trip:
     body = entry.body
     count = body.get("count", 1)
     if "since" in body:
-        what = f"{count} more, in the minute after that"
+        what = f"{times(count)} more, in the minute after that"
     else:
         limit = f"{readable(body['used'])} of {readable(body['limit'])} {body['unit']}"
-        what = f"{count}: asked for {readable(body['asked'])} beside {limit}"
+        what = f"{times(count)}: asked for {readable(body['asked'])}, with {limit} spoken for"
     return Trip(
         entry=entry,
         budget=body.get("budget", ""),
@@ -219,6 +224,10 @@ def trip(entry: LedgerEntry, named: Named, reads_ledger: bool) -> Trip:
         run=named.runs.get((entry.agent, entry.run)),
         url=reverse("admin:ledger_ledgerentry_change", args=[entry.pk]) if reads_ledger else "",
     )
+
+
+def times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def readable(stored: str) -> str:

@@ -51,6 +51,7 @@ KINDS = {
     "execution.intended": "is about to write",
     "execution.returned": "gave it back",
     "execution.postponed": "will try again later",
+    "execution.held": "held it back; nothing was written",
 }
 STATUSES = (
     ("Checking", "Automatic checks are running; they only read."),
@@ -294,6 +295,8 @@ def event(entry: LedgerEntry) -> Event:
         detail = f"{body.get('tier')} tier"
         if body.get("effect") == Effect.REVIEW:
             detail += f", {body.get('approvals')} to approve"
+    elif entry.kind == "execution.held":
+        said = str(body.get("reason", ""))
     elif entry.kind == "proposal.submitted" and "from" in body:
         what = submitted_again(body)
         said = "" if body.get("amended") else str(body.get("reason", ""))

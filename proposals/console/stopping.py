@@ -26,7 +26,7 @@ SCOPES = {
     Freeze.Scope.ACTION: "No write of this kind happens, whoever proposed it.",
     Freeze.Scope.RUN: "Nothing of this run is written. Its number is shown beside its proposals.",
 }
-SYSTEM = {"system:operator": "an operator at the command line"}
+COMMAND_LINE = "an operator at the command line"
 
 
 def may_lift(user: Any) -> bool:
@@ -64,22 +64,23 @@ class StopPage:
         self.suspend_form.fields["agent"].widget.attrs["id"] = "suspend-agent"
         if not self.may_stop_all:
             for form in (self.freeze_form, self.suspend_form):
-                form.fields["agent"].queryset = user.owned_agents.order_by("name")
+                agents: Any = form.fields["agent"]
+                agents.queryset = user.owned_agents.order_by("name")
 
     def frozen(self) -> list[Stopped]:
         found = freezing.in_force().select_related("agent", "run__agent", "frozen_by")
+        newest = found.order_by("-frozen_at", "-pk")
+        gravest = sorted(newest, key=lambda one: one.scope != Freeze.Scope.EVERYTHING)
         return [
             Stopped(
                 what=words(one),
                 reason=one.reason,
-                by=presenters.name_of(one.frozen_by)
-                if one.frozen_by
-                else SYSTEM["system:operator"],
+                by=presenters.name_of(one.frozen_by) if one.frozen_by else COMMAND_LINE,
                 since=one.frozen_at,
                 freeze=one,
                 typed=self.typed(one),
             )
-            for one in found.order_by("-frozen_at", "-pk")
+            for one in gravest
         ]
 
     def typed(self, freeze: Freeze) -> str:
@@ -112,7 +113,8 @@ def words(freeze: Freeze) -> str:
 def suspension(agent: Agent, entry: LedgerEntry | None) -> Stopped:
     by = ""
     if entry:
-        by = entry.actor_name or SYSTEM.get(entry.actor, "a budget that was exceeded")
+        is_budget = entry.actor.startswith("system:budget:")
+        by = entry.actor_name or ("a budget that was exceeded" if is_budget else COMMAND_LINE)
     since = entry.at if entry else None
     return Stopped(f"Suspended: agent {agent.name}", agent.suspended_reason, by, since, agent=agent)
 

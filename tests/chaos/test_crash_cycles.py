@@ -21,10 +21,7 @@ def test_no_crash_leaves_a_second_effect_or_a_stuck_proposal(shop):
     assert set(found["killed_at"]) >= set(POINTS)
 
 
-@pytest.mark.parametrize(
-    ("without", "number"), [("receipts", 10_000), ("capture", 1), ("fences", 10_000)]
-)
-def test_the_harness_notices_a_missing_guard(shop, without, number):
-    numbers = ["--seed", "3", "--first", str(number), "--cycles", "12"]
-    found = play("crashes", shop.url, "--without", without, *numbers)
+@pytest.mark.parametrize("without", ["receipts", "capture"])
+def test_the_harness_notices_a_missing_guard(shop, without):
+    found = play("crashes", shop.url, "--without", without, "--seed", "3", "--cycles", "10")
     assert found["faults"]

@@ -36,6 +36,7 @@ class Promises:
         self.last_words: dict[tuple[Any, str], dict[str, str]] = defaultdict(dict)
         self.intents: set[Any] = set()
         self.verified = 0
+        self.statuses: dict[Any, str] = {}
         self.writes: list[tuple[str, str, str]] = []
         self.watch_the_box()
 
@@ -59,6 +60,14 @@ class Promises:
         """Refusals in the product's own words are fine; anything else is a fault of it."""
         with suppress(ProposalError, ActionError):
             yield
+
+    def having(self, *statuses: str) -> list[Any]:
+        return [pk for pk, status in self.statuses.items() if not statuses or status in statuses]
+
+    def pick(self, which: int, *statuses: str) -> Any:
+        """One of the proposals with these statuses, the newest first."""
+        found = self.having(*statuses)[::-1]
+        return found[which % len(found)]
 
     def decided(self, pk: Any, digest: str, name: str, decision: str) -> None:
         self.last_words[pk, digest][name] = decision
@@ -123,7 +132,8 @@ class Promises:
         ]
 
     def check_all(self) -> None:
-        proposals = {each.pk: each for each in Proposal.objects.all()}
+        proposals = {each.pk: each for each in Proposal.objects.order_by("pk")}
+        self.statuses = {pk: each.status for pk, each in proposals.items()}
         attempts = list(Execution.objects.select_related("of_check__revision", "proposal"))
         self.check_effects(attempts)
         for attempt in attempts:

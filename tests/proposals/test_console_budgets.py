@@ -120,8 +120,8 @@ class TestBudgets:
         assert refusals.sum_up() == 1
         page = see("budgets")
         cells = " ".join(page.inside("td").split())
-        assert "1: asked for 1 beside 1 of 1 writes" in cells
-        assert "6 more, in the minute after that" in cells
+        assert "once: asked for 1, with 1 of 1 writes spoken for" in cells
+        assert "6 times more, in the minute after that" in cells
         assert f"run {first.run_id}" in cells
         assert budget.name in cells
         assert f"{reverse('recent')}?run={first.run_id}" in [one["href"] for one in page.all("a")]
@@ -273,6 +273,7 @@ class TestTheReviewPage:
         assert "A policy administrator may raise it." in banner
         assert "See the budgets" in banner
         assert not [one for one in notices(page) if "A worker commits it" in one]
+        assert "held it back; nothing was written" in page.inside("li")
 
     @pytest.mark.parametrize("stop", ["freeze", "suspend"])
     def test_says_what_stops_an_approved_write(self, stop):

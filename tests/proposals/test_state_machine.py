@@ -11,11 +11,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    Bundle,
     RuleBasedStateMachine,
     initialize,
     invariant,
-    multiple,
+    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -23,7 +22,6 @@ from hypothesis.stateful import (
 from budgets.models import Budget
 from proposals import dispatch, execution, idempotency, services
 from proposals.exceptions import (
-    ActionError,
     ActionNotGranted,
     AgentSuspended,
     IdempotencyKeyReused,
@@ -50,13 +48,16 @@ EXAMPLES = settings(
 )
 COLOURS = st.sampled_from(["blue", "green", "brown"])
 TOYS = st.sampled_from(["bear", "bear", "duck"])
-REFUSALS = (ProposalError, ActionError)
+WHICH = st.integers(0, 4)
+
+
+def some(*statuses):
+    """The rule applies while there are proposals with one of these statuses."""
+    return precondition(lambda self: self.having(*statuses))
 
 
 class Product(RuleBasedStateMachine, Promises):
     """Agents, people, workers, a target and time; the promises are checked after every step."""
-
-    proposals = Bundle("proposals")
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ class Product(RuleBasedStateMachine, Promises):
         self.stepping.__enter__()
         self.bodies = {}
 
-    @initialize(target=proposals)
+    @initialize()
     def people_and_work(self):
         self.agent = factories.make_agent()
         self.olga = factories.make_person("olga", groups=["operators"])
@@ -84,12 +85,8 @@ class Product(RuleBasedStateMachine, Promises):
             name="Two for all", effect="review", approvals=2, group="reviewers", is_active=False
         )
         services.save_rule(rule=self.rule, person=None, is_new=True)
-        return multiple(
-            *(
-                self.agent_submits_painting("bear", "blue", tier)
-                for tier in ("low", "medium", "high")
-            )
-        )
+        for tier in ("low", "medium", "high"):
+            self.agent_submits_painting("bear", "blue", tier)
 
     # The agent
 
@@ -107,20 +104,19 @@ class Product(RuleBasedStateMachine, Promises):
         proposal, is_replay = self.submit(key, asked)
         assert not is_replay
         self.bodies[proposal.pk] = key, asked
-        return proposal.pk
 
-    @rule(target=proposals, toy=TOYS, colour=COLOURS, tier=st.sampled_from(["low", "medium"]))
+    @rule(toy=TOYS, colour=COLOURS, tier=st.sampled_from(["low", "medium"]))
     def agent_submits(self, toy, colour, tier):
         try:
-            return self.agent_submits_painting(toy, colour, tier)
+            self.agent_submits_painting(toy, colour, tier)
         except (AgentSuspended, WritesFrozen):
             assert self.is_stopped()
         except ActionNotGranted:
             assert not self.agent.grants.exists()
-        return multiple()
 
-    @rule(pk=proposals)
-    def agent_repeats(self, pk):
+    @rule(which=WHICH)
+    def agent_repeats(self, which):
+        pk = self.pick(which)
         count = Proposal.objects.count()
         if pk in self.bodies:
             key, asked = self.bodies[pk]
@@ -130,8 +126,10 @@ class Product(RuleBasedStateMachine, Promises):
                 self.submit(key, asked | {"rationale": "Another body."})
         assert Proposal.objects.count() == count
 
-    @rule(pk=proposals, colour=COLOURS, is_new_content=st.booleans())
-    def agent_amends(self, pk, colour, is_new_content):
+    @some("submitted", "pending", "changes_requested")
+    @rule(which=WHICH, colour=COLOURS, is_new_content=st.booleans())
+    def agent_amends(self, which, colour, is_new_content):
+        pk = self.pick(which, "submitted", "pending", "changes_requested")
         former = Proposal.objects.get(pk=pk).revision()
         changes = {"rationale": "In other words."}
         if is_new_content:
@@ -145,34 +143,38 @@ class Product(RuleBasedStateMachine, Promises):
                 changes=changes,
             )
 
-    @rule(pk=proposals)
-    def agent_withdraws(self, pk):
+    @some("submitted", "pending", "changes_requested", "approved")
+    @rule(which=WHICH)
+    def agent_withdraws(self, which):
+        pk = self.pick(which, "submitted", "pending", "changes_requested", "approved")
         with self.refused():
             services.withdraw(agent=self.agent, proposal_id=pk)
 
-    @rule(target=proposals, pk=proposals)
-    def agent_undoes(self, pk):
+    @some("committed")
+    @rule(which=WHICH)
+    def agent_undoes(self, which):
+        pk = self.pick(which, "committed")
         key = factories.new_key()
         with self.refused():
-            undo, _ = services.undo_by_agent(
+            services.undo_by_agent(
                 agent=self.agent,
                 proposal_id=pk,
                 key=key,
                 fingerprint=idempotency.fingerprint(f"undo {pk}", {}),
                 rationale="It was wrong.",
             )
-            return undo.pk
-        return multiple()
 
     # People
 
+    @some("pending")
     @rule(
-        pk=proposals,
+        which=WHICH,
         name=st.sampled_from(["rita", "saul", "sara"]),
         decision=st.sampled_from(["approve", "approve", "approve", "request_changes", "reject"]),
         is_stale=st.booleans(),
     )
-    def person_decides(self, pk, name, decision, is_stale):
+    def person_decides(self, which, name, decision, is_stale):
+        pk = self.pick(which, "pending")
         proposal = Proposal.objects.get(pk=pk)
         check = proposal.current_check
         if check is None:
@@ -194,22 +196,26 @@ class Product(RuleBasedStateMachine, Promises):
             services.review(**give)
             self.decided(pk, shown.digest, name, decision)
 
-    @rule(target=proposals, pk=proposals, over_conflicts=st.booleans())
-    def person_undoes(self, pk, over_conflicts):
+    @some("committed")
+    @rule(which=WHICH, over_conflicts=st.booleans())
+    def person_undoes(self, which, over_conflicts):
+        pk = self.pick(which, "committed")
         with self.refused():
-            undo = services.undo(
+            services.undo(
                 proposal_id=pk, person=self.olga, reason="Wrong.", over_conflicts=over_conflicts
             )
-            return undo.pk
-        return multiple()
 
-    @rule(pk=proposals)
-    def operator_retries(self, pk):
+    @some("failed")
+    @rule(which=WHICH)
+    def operator_retries(self, which):
+        pk = self.pick(which, "failed")
         with self.refused():
             services.retry(proposal_id=pk, person=self.olga, reason="The box is open again.")
 
-    @rule(pk=proposals)
-    def operator_reconciles(self, pk):
+    @some("unknown")
+    @rule(which=WHICH)
+    def operator_reconciles(self, which):
+        pk = self.pick(which, "unknown")
         with self.refused():
             services.reconcile(proposal_id=pk, person=self.olga, reason="Asked the target.")
 
@@ -233,8 +239,10 @@ class Product(RuleBasedStateMachine, Promises):
 
     # Workers
 
-    @rule(name=st.sampled_from("AB"), pk=proposals)
-    def worker_starts(self, name, pk):
+    @some("submitted", "approved")
+    @rule(name=st.sampled_from("AB"), which=WHICH)
+    def worker_starts(self, name, which):
+        pk = self.pick(which, "submitted", "approved")
         worker = self.workers[name]
         if not worker.is_idle:
             return
@@ -244,8 +252,10 @@ class Product(RuleBasedStateMachine, Promises):
         else:
             worker.start(execution.run, attempt.pk)
 
-    @rule(pk=proposals)
-    def worker_does_it_all(self, pk):
+    @some("submitted", "approved")
+    @rule(which=WHICH)
+    def worker_does_it_all(self, which):
+        pk = self.pick(which, "submitted", "approved")
         dispatch.check_and_commit(pk)
         for attempt in Execution.objects.open().filter(proposal=pk):
             execution.run(attempt.pk)
@@ -271,12 +281,16 @@ class Product(RuleBasedStateMachine, Promises):
 
     # Time, the target, and what goes wrong there
 
-    @rule(pk=proposals)
-    def lease_ends(self, pk):
+    @some("approved")
+    @rule(which=WHICH)
+    def lease_ends(self, which):
+        pk = self.pick(which, "approved")
         self.end_leases(pk)
 
-    @rule(pk=proposals)
-    def deadline_passes(self, pk):
+    @some("submitted", "pending", "approved")
+    @rule(which=WHICH)
+    def deadline_passes(self, which):
+        pk = self.pick(which, "submitted", "pending", "approved")
         Proposal.objects.filter(pk=pk).update(expires_at=execution.clock.now())
 
     @rule(toy=TOYS, colour=COLOURS)
@@ -300,6 +314,21 @@ class Product(RuleBasedStateMachine, Promises):
             while not worker.is_idle:
                 worker.proceed()
         self.come_to_rest()
+
+    @rule(which=WHICH)
+    def everybody_asks_at_any_time(self, which):
+        """What is too late, too early or not theirs is refused, whatever the status."""
+        pk = self.pick(which)
+        status = Proposal.objects.get(pk=pk).status
+        ask = {"proposal_id": pk, "person": self.olga, "reason": "Anyhow."}
+        for verb, legal in (
+            (services.retry, "failed"),
+            (services.reconcile, "unknown"),
+            (services.undo, "committed"),
+        ):
+            if status != legal:
+                with pytest.raises(ProposalError):
+                    verb(**ask)
 
     @invariant()
     def every_promise_is_kept(self):
