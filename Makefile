@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: guards run test check clean
+.PHONY: chaos guards run test check clean
 
 # The main job, on the embedded default: web server, worker and clock on 127.0.0.1:$PORT.
 run: $(VENV)/.runtime
@@ -17,6 +17,12 @@ test: $(VENV)/.development
 # Every safety check removed in turn; some test must fail for each.
 guards: $(VENV)/.development
 	@$(BIN)/python -m bench.guards
+
+# Workers, servers and databases killed, paused and starved for an hour; docs/reliability.md says what
+# this found. Shorter: make chaos CYCLES=1000 SECONDS=60. The same again: SEED=7.
+chaos: $(VENV)/.development
+	@$(BIN)/python -m bench.chaos all $(if $(CYCLES),--cycles $(CYCLES)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
 
 # Formatting, lint and types alone.
 check: $(VENV)/.development

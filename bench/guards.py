@@ -205,9 +205,8 @@ GUARDS = [
     guard(
         "one person fills one seat",
         "proposals/services/decisions.py",
-        "if any(seats.person(given.reviewer) == mine for given in "
-        "seats.approvals(proposal, check)):",
-        "if False:",
+        "if objection := seats.refusal_of_another(reviewer, proposal, check):",
+        'if objection := "":',
         SERVICES,
     ),
     guard(

@@ -206,9 +206,10 @@ def move_on(proposal: Proposal, revision: Revision, check: Check, now: Any) -> U
         transition(proposal, Status.DENIED, actor=ACTOR, at=now, body=facts, **changes)
         return None
     given = seats.approvals(proposal, check) if check.effect == Effect.REVIEW else []
-    if check.effect == Effect.REVIEW and not (
-        check.is_approvable and len(given) >= check.approvals
-    ):
+    # Approvals of an equal check still count, but what keeps coming back is looked at again.
+    is_settled = check.is_approvable and len(given) >= check.approvals
+    keeps_coming_back = proposal.rechecks >= settings.RECHECKS_BEFORE_PEOPLE
+    if check.effect == Effect.REVIEW and (keeps_coming_back or not is_settled):
         transition(proposal, Status.PENDING, actor=ACTOR, at=now, body=facts, **changes)
         return None
     facts["by"] = "policy" if check.effect == Effect.ALLOW else "people, earlier, same digest"

@@ -26,7 +26,7 @@ from ledger import clock, entries
 from ledger.canonical import digest
 from proposals import bell, crashpoints, freezing, gate, policy, seats
 from proposals.exceptions import ActionError, StaleTarget, TargetRefused, VoidedKey
-from proposals.lifecycle import Status, transition
+from proposals.lifecycle import WITHOUT_A_WRITE, Status, transition
 from proposals.models import Execution, Proposal
 from proposals.policy import Effect
 from proposals.registry import Outcome, registry
@@ -145,10 +145,9 @@ def hold(
     """Leave the row where it is and look again later; the reason is entered when it changes."""
     later = now + timedelta(seconds=seconds)
     held = Execution.objects.open().filter(pk=execution.pk, fence=execution.fence)
-    if execution.status == Execution.Status.QUEUED:
-        held.update(run_after=later)
-    else:
-        held.update(lease_until=later)
+    is_queued = execution.status == Execution.Status.QUEUED
+    if not held.update(**{"run_after" if is_queued else "lease_until": later}):
+        return  # another worker took over, and this one has nothing left to say
     if proposal.reason != reason[:500]:
         proposal.reason = reason[:500]
         proposal.save(update_fields=["reason"])
@@ -267,10 +266,16 @@ def settle(claim: Claim, outcome: Outcome) -> None:
 
 
 def mark_undone(undo: Proposal, now: datetime) -> None:
-    """The commit that this one compensates is undone now; and what that one undid, is not."""
+    """The commit that this one compensates is undone now; and what that one undid, is not.
+
+    But an undo whose place another has taken meanwhile stays undone: no commit has two.
+    """
     undone, target_id = True, undo.compensates_id
     while target_id:
         target = Proposal.objects.select_related("run").lock(target_id)
+        if not undone and target.compensates_id and place_is_taken(target):
+            undone, target_id = True, target.compensates_id
+            continue
         target.is_undone = undone
         target.updated_at = now
         entries.append(
@@ -283,6 +288,13 @@ def mark_undone(undo: Proposal, now: datetime) -> None:
         )
         target.save(update_fields=["is_undone", "updated_at", "ledger_number", "ledger_hash"])
         undone, target_id = not undone, target.compensates_id
+
+
+def place_is_taken(undo: Proposal) -> bool:
+    """Whether another undo of the same commit is open or committed. Locks that commit."""
+    Proposal.objects.lock(undo.compensates_id)
+    others = Proposal.objects.filter(compensates=undo.compensates_id, is_undone=False)
+    return others.exclude(pk=undo.pk).exclude(status__in=WITHOUT_A_WRITE).exists()
 
 
 def close_unapplied(claim: Claim, close: Any, reason: str, **facts: Any) -> None:

@@ -47,15 +47,30 @@ def ineligibility(user: Any, proposal: Proposal, check: Check) -> str:
 
 
 def approvals(proposal: Proposal, check: Check) -> list[Review]:
-    """The approvals that count now: for this digest, by distinct people who are still eligible."""
-    given = proposal.reviews.filter(
-        digest=check.digest, decision=Review.Decision.APPROVE
-    ).select_related("reviewer")
+    """The approvals that count now: for this digest, by distinct people who are still eligible.
+
+    Whoever later asked for changes to exactly this has taken their approval back.
+    """
+    given = proposal.reviews.filter(digest=check.digest).exclude(decision=Review.Decision.COMMENT)
     counted: dict[str, Review] = {}
-    for review in given.order_by("id"):
-        if not ineligibility(review.reviewer, proposal, check):
-            counted.setdefault(person(review.reviewer), review)
+    for review in given.select_related("reviewer").order_by("id"):
+        who = person(review.reviewer)
+        if review.decision != Review.Decision.APPROVE:
+            counted.pop(who, None)
+        elif not ineligibility(review.reviewer, proposal, check):
+            counted.setdefault(who, review)
     return list(counted.values())
+
+
+def refusal_of_another(user: Any, proposal: Proposal, check: Check) -> str:
+    """Why this person cannot approve exactly this once more; empty if they never did."""
+    if any(person(review.reviewer) == person(user) for review in approvals(proposal, check)):
+        return "You have already approved this; one person fills one seat."
+    if proposal.reviews.filter(
+        digest=check.digest, decision=Review.Decision.APPROVE, reviewer=user
+    ).exists():
+        return "You took back your approval of exactly this; somebody else has to decide."
+    return ""
 
 
 def blockers(user: Any, proposal: Proposal, check: Check | None) -> list[str]:
@@ -64,9 +79,10 @@ def blockers(user: Any, proposal: Proposal, check: Check | None) -> list[str]:
         return [f"This proposal is {proposal.get_status_display().lower()}; nothing is waiting."]
     if check is None:
         return ["The checks have not run yet."]
-    reasons = [ineligibility(user, proposal, check)]
-    if any(person(review.reviewer) == person(user) for review in approvals(proposal, check)):
-        reasons.append("You have already approved this; one person fills one seat.")
+    reasons = [
+        ineligibility(user, proposal, check),
+        refusal_of_another(user, proposal, check),
+    ]
     return [reason for reason in reasons if reason]
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.processes import ROOT, Process, eventually
 
@@ -100,12 +101,16 @@ class Installation:
 class OnRedis(Process):
     """A child as it runs where there is a Redis: several web and worker processes."""
 
+    def __init__(self, *arguments: Any, web_processes: int = 2) -> None:
+        super().__init__(*arguments)
+        self.web_processes = web_processes
+
     def start(self) -> "OnRedis":
         from proposals.management.supervisor import commands
 
         with self.log.open("ab") as out:
             self.child = subprocess.Popen(
-                commands(0, has_redis=True)[self.name],
+                commands(0, has_redis=True, web_processes=self.web_processes)[self.name],
                 cwd=ROOT,
                 env=self.env,
                 stdin=subprocess.DEVNULL,

@@ -25,8 +25,8 @@ class Worker:
 
     running: "Worker | None" = None
 
-    def __init__(self, name: str) -> None:
-        self.name, self.at, self.dies_at = name, "", ""
+    def __init__(self) -> None:
+        self.at = self.dies_at = ""
         self.process: greenlet | None = None
 
     @property

@@ -180,7 +180,7 @@ def effects(played: list[Any]) -> Counter[tuple[int, bool]]:
             count[drafts[row].number, True] += 1
         elif new in others and row == target.key_of(others[new]):
             count[others[new].number, False] += 1
-        elif old in others and new != others[old].strangers(is_undo=True):
+        elif old in others and new != others[old].passing:
             count[others[old].number, True] += 1
     return count
 
@@ -203,7 +203,7 @@ def ends(each: Any, proposal: Proposed, is_undo: bool) -> list[str]:
     allowed = {"committed"}
     if way.is_withdrawn:
         allowed.add("withdrawn")
-    if is_undo and way.race_at:
+    if is_undo and (way.race_at or each.cycle.forward.race_at):
         allowed.add("rejected")
     faults = []
     if proposal.status not in allowed:

@@ -44,6 +44,11 @@ class Cycle:
             return f"{1000 + self.number}.{self.number % 100:02}"
         return f"cycle {self.number}"
 
+    @property
+    def passing(self) -> str:
+        """What somebody else's hand leaves in the witnesses' book on its way."""
+        return "0.03" if self.kind == "price" else f"in passing {self.number}"
+
     def strangers(self, *, is_undo: bool) -> str:
         """What somebody else puts there in between."""
         if self.kind == "price":

@@ -18,8 +18,8 @@ from proposals.models import Proposal
 
 CLIENTS = 2
 PAUSE_SECONDS = 1.0  # of a client between its posts
-SECONDS_BEFORE = SECONDS_AFTER = 10.0
-FLUSHES = 10
+SECONDS_BEFORE = SECONDS_AFTER = 6.0
+FLUSHES = 6
 
 
 def run(

@@ -7,7 +7,7 @@ that a second effect shows even where it wrote the same values again.
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import connections
+from django.db import connections, transaction
 
 from bench.chaos.cycle import Cycle
 from proposals.demonstration import shop
@@ -20,6 +20,7 @@ WITNESSED = {
     ("orders", "UPDATE"): ("NEW.id", "OLD.note", "NEW.note"),
     ("prices", "UPDATE"): ("NEW.id", "OLD.amount", "NEW.amount"),
 }
+COLUMNS = {"note": ("note", "orders"), "price": ("amount", "prices")}
 NUMBERED = {"sqlite": "integer PRIMARY KEY AUTOINCREMENT", "postgresql": "serial PRIMARY KEY"}
 
 
@@ -94,21 +95,22 @@ def call_of(cycle: Cycle) -> tuple[str, dict[str, Any]]:
         values = {"order_id": 1 + cycle.number % shop.ORDERS, "subject": cycle.marker}
         values |= {"body": "Written under fire.", "state": "open"}
         return "records.create", {"table": "shop.drafts", "values": values}
-    column, table = {"note": ("note", "orders"), "price": ("amount", "prices")}[cycle.kind]
+    column, table = COLUMNS[cycle.kind]
     params = {"table": f"shop.{table}", "key": key_of(cycle), "set": {column: cycle.marker}}
     return "records.update", params
 
 
 def overtake(cycle: Cycle, *, is_undo: bool) -> None:
-    """Somebody else changes the cycle's row, at a moment when no worker has it locked."""
-    value = cycle.strangers(is_undo=is_undo)
-    if cycle.kind == "draft":
-        # Only where there is one to change: an undo finds another text than was written.
-        execute("UPDATE drafts SET body = %s WHERE subject = %s", [value, cycle.marker])
-    elif cycle.kind == "note":
-        execute("UPDATE orders SET note = %s WHERE id = %s", [value, int(key_of(cycle))])
-    else:
-        execute("UPDATE prices SET amount = %s WHERE id = %s", [value, int(key_of(cycle))])
+    """Somebody else changes the cycle's row, at a moment when no worker has it locked.
+
+    By way of a value that nobody else writes, so that the witnesses can tell who it was.
+    """
+    column, table = {"draft": ("body", "drafts"), **COLUMNS}[cycle.kind]
+    place = "subject" if cycle.kind == "draft" else "id"
+    row = cycle.marker if cycle.kind == "draft" else int(key_of(cycle))
+    with transaction.atomic(using=ALIAS):
+        for value in (cycle.passing, cycle.strangers(is_undo=is_undo)):
+            execute(f"UPDATE {table} SET {column} = %s WHERE {place} = %s", [value, row])
 
 
 def refuse(cycle: Cycle) -> None:

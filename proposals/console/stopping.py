@@ -23,7 +23,7 @@ from proposals.models import Agent, Freeze
 SCOPES = {
     Freeze.Scope.EVERYTHING: "Nothing is written, undo included, and new proposals are refused.",
     Freeze.Scope.AGENT: "Nothing it proposed is written. It may still propose.",
-    Freeze.Scope.ACTION: "No write of this kind happens, whoever proposed it.",
+    Freeze.Scope.ACTION: "No agent writes in this way.",
     Freeze.Scope.RUN: "Nothing of this run is written. Its number is shown beside its proposals.",
 }
 COMMAND_LINE = "an operator at the command line"

@@ -83,9 +83,8 @@ def refuse_ineligible(
             "There is nothing definite to approve: the change could not be previewed, or somebody "
             "changed the target since. It can still be rejected or sent back."
         )
-    mine = seats.person(reviewer)
-    if any(seats.person(given.reviewer) == mine for given in seats.approvals(proposal, check)):
-        raise AlreadyDecided("You have already approved this; one person fills one seat.")
+    if objection := seats.refusal_of_another(reviewer, proposal, check):
+        raise AlreadyDecided(objection)
 
 
 def complete(

@@ -12,6 +12,7 @@ from proposals import bell, rights
 from proposals import execution as execution_steps
 from proposals.exceptions import (
     ActionError,
+    AlreadyUndone,
     IllegalTransition,
     NotEligible,
     NotFound,
@@ -101,13 +102,18 @@ def recheck(*, proposal_id: UUID, reason: str) -> bool:
 def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
     """Try a failed proposal again, from a fresh check and under a new key to the target.
 
-    Raises NotEligible, IllegalTransition, or InvalidRequest when no reason is given.
+    Raises NotEligible, IllegalTransition, InvalidRequest when no reason is given, or AlreadyUndone
+    when another undo took the place of this one.
     """
     require_right(person, rights.RETRY, "Retrying takes the right of an operator.")
     if not reason.strip():
         raise invalid("reason", "required", "Say why trying again is right.")
     proposal = lock(proposal_id)
     require(proposal, Status.FAILED)
+    if proposal.compensates_id and (
+        execution_steps.place_is_taken(proposal) or lock(proposal.compensates_id).is_undone
+    ):
+        raise AlreadyUndone
     transition(
         proposal,
         Status.SUBMITTED,
@@ -151,12 +157,18 @@ def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
             "actor": f"user:{person.pk}",
             "actor_name": person.get_full_name() or person.get_username(),
         }
-        Execution.objects.filter(pk=execution.pk).update(
+        unsettled = Execution.objects.filter(pk=execution.pk, status=Execution.Status.UNKNOWN)
+        settled = unsettled.update(
             status=Execution.Status.COMMITTED if outcome else Execution.Status.FAILED,
             result=outcome.result if outcome else None,
             after=outcome.after if outcome else None,
             compensation=compensation.as_json() if compensation else None,
         )
+        if not settled:  # what the target said was about an attempt that is no longer the one
+            raise IllegalTransition(
+                "Somebody else settled that attempt meanwhile, and a later one is unknown now.",
+                status=proposal.status,
+            )
         if outcome:
             transition(
                 proposal,

@@ -19,9 +19,3 @@ def test_no_crash_leaves_a_second_effect_or_a_stuck_proposal(shop):
     assert found["committed"] > 0
     assert found["kills"] >= found["drawn"]
     assert set(found["killed_at"]) >= set(POINTS)
-
-
-@pytest.mark.parametrize("without", ["receipts", "capture"])
-def test_the_harness_notices_a_missing_guard(shop, without):
-    found = play("crashes", shop.url, "--without", without, "--seed", "3", "--cycles", "10")
-    assert found["faults"]

@@ -12,10 +12,3 @@ def test_a_worker_that_wakes_up_late_writes_nothing(shop):
     assert found["faults"] == []
     assert found["stale_writes"] == found["double_effects"] == 0
     assert found["pauses"] == 20
-
-
-@pytest.mark.parametrize(("without", "number"), [("voids", 138), ("fences", 1)])
-def test_the_harness_notices_a_missing_guard(shop, without, number):
-    numbers = ["--seed", "3", "--first", str(number), "--cycles", "20"]
-    found = play("pauses", shop.url, "--without", without, *numbers)
-    assert found["faults"]

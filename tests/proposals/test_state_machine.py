@@ -20,7 +20,8 @@ from hypothesis.stateful import (
 )
 
 from budgets.models import Budget
-from proposals import dispatch, execution, idempotency, services
+from ledger import clock
+from proposals import dispatch, execution, idempotency, seats, services
 from proposals.exceptions import (
     ActionNotGranted,
     AgentSuspended,
@@ -49,6 +50,18 @@ EXAMPLES = settings(
 COLOURS = st.sampled_from(["blue", "green", "brown"])
 TOYS = st.sampled_from(["bear", "bear", "duck"])
 WHICH = st.integers(0, 4)
+RARELY = st.integers(0, 7).map(lambda number: number == 7)
+DECISIONS = st.sampled_from(["approve"] * 5 + ["request_changes", "reject"])
+TROUBLES = st.sampled_from(
+    [
+        ("preview", "unavailable"),
+        ("apply", "refused"),
+        ("apply", "unavailable"),
+        ("apply", "unclear"),
+        ("answer", "unclear"),
+        ("void", "unavailable"),
+    ]
+)
 
 
 def some(*statuses):
@@ -62,7 +75,7 @@ class Product(RuleBasedStateMachine, Promises):
     def __init__(self) -> None:
         super().__init__()
         self.begin()
-        self.workers = {name: Worker(name) for name in "AB"}
+        self.workers = [Worker(), Worker()]
         self.stepping = stepping()
         self.stepping.__enter__()
         self.bodies = {}
@@ -87,6 +100,8 @@ class Product(RuleBasedStateMachine, Promises):
         services.save_rule(rule=self.rule, person=None, is_new=True)
         for tier in ("low", "medium", "high"):
             self.agent_submits_painting("bear", "blue", tier)
+        for pk in Proposal.objects.values_list("pk", flat=True):
+            dispatch.check_and_commit(pk)
 
     # The agent
 
@@ -126,14 +141,18 @@ class Product(RuleBasedStateMachine, Promises):
                 self.submit(key, asked | {"rationale": "Another body."})
         assert Proposal.objects.count() == count
 
-    @some("submitted", "pending", "changes_requested")
-    @rule(which=WHICH, colour=COLOURS, is_new_content=st.booleans())
-    def agent_amends(self, which, colour, is_new_content):
-        pk = self.pick(which, "submitted", "pending", "changes_requested")
-        former = Proposal.objects.get(pk=pk).revision()
+    @some("submitted", "pending", "changes_requested", "approved")
+    @rule(which=WHICH, what=st.sampled_from(["amend", "reword", "withdraw"]), colour=COLOURS)
+    def agent_thinks_again(self, which, what, colour):
+        pk = self.pick(which, "submitted", "pending", "changes_requested", "approved")
+        if what == "withdraw":
+            with self.refused():
+                services.withdraw(agent=self.agent, proposal_id=pk)
+            return
         changes = {"rationale": "In other words."}
-        if is_new_content:
-            changes["params"] = former.params | {"colour": colour}
+        if what == "amend":
+            params = Proposal.objects.get(pk=pk).revision().params
+            changes["params"] = params | {"colour": colour}
         with self.refused():
             services.amend(
                 agent=self.agent,
@@ -143,45 +162,22 @@ class Product(RuleBasedStateMachine, Promises):
                 changes=changes,
             )
 
-    @some("submitted", "pending", "changes_requested", "approved")
-    @rule(which=WHICH)
-    def agent_withdraws(self, which):
-        pk = self.pick(which, "submitted", "pending", "changes_requested", "approved")
-        with self.refused():
-            services.withdraw(agent=self.agent, proposal_id=pk)
-
-    @some("committed")
-    @rule(which=WHICH)
-    def agent_undoes(self, which):
-        pk = self.pick(which, "committed")
-        key = factories.new_key()
-        with self.refused():
-            services.undo_by_agent(
-                agent=self.agent,
-                proposal_id=pk,
-                key=key,
-                fingerprint=idempotency.fingerprint(f"undo {pk}", {}),
-                rationale="It was wrong.",
-            )
-
     # People
 
     @some("pending")
-    @rule(
-        which=WHICH,
-        name=st.sampled_from(["rita", "saul", "sara"]),
-        decision=st.sampled_from(["approve", "approve", "approve", "request_changes", "reject"]),
-        is_stale=st.booleans(),
-    )
-    def person_decides(self, which, name, decision, is_stale):
-        pk = self.pick(which, "pending")
-        proposal = Proposal.objects.get(pk=pk)
+    @rule(which=WHICH, who=WHICH, decision=DECISIONS, is_stale=RARELY)
+    def person_decides(self, which, who, decision, is_stale):
+        proposal = Proposal.objects.get(pk=self.pick(which, "pending"))
         check = proposal.current_check
-        if check is None:
-            return
+        able = [
+            name
+            for name, person in self.reviewers.items()
+            if not seats.blockers(person, proposal, check)
+        ] or list(self.reviewers)
+        name = able[who % len(able)]
         shown = proposal.checks.earliest("pk") if is_stale else check
         give = {
-            "proposal_id": pk,
+            "proposal_id": proposal.pk,
             "reviewer": self.reviewers[name],
             "decision": decision,
             "digest": shown.digest,
@@ -194,30 +190,37 @@ class Product(RuleBasedStateMachine, Promises):
             return
         with self.refused():
             services.review(**give)
-            self.decided(pk, shown.digest, name, decision)
+            self.decided(proposal.pk, shown.digest, name, decision)
 
     @some("committed")
-    @rule(which=WHICH, over_conflicts=st.booleans())
-    def person_undoes(self, which, over_conflicts):
+    @rule(which=WHICH, how=st.sampled_from(["by agent", "by person", "over conflicts"]))
+    def somebody_undoes(self, which, how):
         pk = self.pick(which, "committed")
         with self.refused():
-            services.undo(
-                proposal_id=pk, person=self.olga, reason="Wrong.", over_conflicts=over_conflicts
-            )
+            if how == "by agent":
+                services.undo_by_agent(
+                    agent=self.agent,
+                    proposal_id=pk,
+                    key=factories.new_key(),
+                    fingerprint=idempotency.fingerprint(f"undo {pk}", {}),
+                    rationale="It was wrong.",
+                )
+            else:
+                services.undo(
+                    proposal_id=pk,
+                    person=self.olga,
+                    reason="It was wrong.",
+                    over_conflicts=how == "over conflicts",
+                )
 
-    @some("failed")
+    @some("failed", "unknown")
     @rule(which=WHICH)
-    def operator_retries(self, which):
-        pk = self.pick(which, "failed")
+    def operator_mends(self, which):
+        pk = self.pick(which, "failed", "unknown")
+        is_failed = self.statuses[pk] == "failed"
         with self.refused():
-            services.retry(proposal_id=pk, person=self.olga, reason="The box is open again.")
-
-    @some("unknown")
-    @rule(which=WHICH)
-    def operator_reconciles(self, which):
-        pk = self.pick(which, "unknown")
-        with self.refused():
-            services.reconcile(proposal_id=pk, person=self.olga, reason="Asked the target.")
+            verb = services.retry if is_failed else services.reconcile
+            verb(proposal_id=pk, person=self.olga, reason="The box is open again.")
 
     @rule(what=st.sampled_from(["suspend", "freeze", "grant", "rule"]))
     def operator_stops_or_lets_go(self, what):
@@ -239,13 +242,15 @@ class Product(RuleBasedStateMachine, Promises):
 
     # Workers
 
+    def busy(self):
+        return [worker for worker in self.workers if not worker.is_idle]
+
     @some("submitted", "approved")
-    @rule(name=st.sampled_from("AB"), which=WHICH)
-    def worker_starts(self, name, which):
+    @precondition(lambda self: len(self.busy()) < 2)
+    @rule(which=WHICH)
+    def worker_starts(self, which):
         pk = self.pick(which, "submitted", "approved")
-        worker = self.workers[name]
-        if not worker.is_idle:
-            return
+        worker = next(worker for worker in self.workers if worker.is_idle)
         attempt = Execution.objects.open().filter(proposal=pk).first()
         if attempt is None:
             worker.start(dispatch.check_and_commit, pk)
@@ -260,57 +265,55 @@ class Product(RuleBasedStateMachine, Promises):
         for attempt in Execution.objects.open().filter(proposal=pk):
             execution.run(attempt.pk)
 
-    @rule(name=st.sampled_from("AB"))
-    def worker_goes_on(self, name):
-        worker = self.workers[name]
-        if not worker.is_idle:
-            with self.old_fence_changes_nothing(worker):
-                worker.proceed()
+    @precondition(lambda self: self.busy())
+    @rule(which=WHICH)
+    def worker_goes_on(self, which):
+        worker = self.busy()[which % len(self.busy())]
+        with self.old_fence_changes_nothing(worker):
+            worker.proceed()
 
-    @rule(name=st.sampled_from("AB"), point=st.sampled_from(["", *sorted(WITHIN_TRANSACTIONS)]))
-    def worker_is_killed(self, name, point):
-        worker = self.workers[name]
-        if not worker.is_idle and point:
+    @precondition(lambda self: self.busy())
+    @rule(which=WHICH, point=st.sampled_from(["", *sorted(WITHIN_TRANSACTIONS)]))
+    def worker_is_killed(self, which, point):
+        """Where it stands, or within a transaction that it comes by before the next point."""
+        worker = self.busy()[which % len(self.busy())]
+        if point:
             worker.proceed(dies_at=point)
         worker.kill()
-
-    @rule()
-    def clock_sweeps(self):
-        dispatch.expire(execution.clock.now())
-        dispatch.recheck_for_new_rules()
 
     # Time, the target, and what goes wrong there
 
     @some("approved")
     @rule(which=WHICH)
     def lease_ends(self, which):
-        pk = self.pick(which, "approved")
-        self.end_leases(pk)
+        self.end_leases(self.pick(which, "approved"))
 
     @some("submitted", "pending", "approved")
-    @rule(which=WHICH)
-    def deadline_passes(self, which):
+    @rule(which=WHICH, is_swept=st.booleans())
+    def deadline_passes(self, which, is_swept):
         pk = self.pick(which, "submitted", "pending", "approved")
-        Proposal.objects.filter(pk=pk).update(expires_at=execution.clock.now())
+        Proposal.objects.filter(pk=pk).update(expires_at=clock.now())
+        if is_swept:
+            dispatch.expire(clock.now())
+
+    @rule()
+    def clock_looks_for_new_rules(self):
+        dispatch.recheck_for_new_rules()
 
     @rule(toy=TOYS, colour=COLOURS)
     def somebody_else_paints(self, toy, colour):
         box.colours[toy] = colour
 
-    @rule(
-        step=st.sampled_from(["preview", "apply", "answer", "void"]),
-        failure=st.sampled_from(["", "refused", "unavailable", "unclear"]),
-    )
-    def target_fails_or_recovers(self, step, failure):
-        box.failing.pop(step, None)
-        if failure and (step, failure) != ("answer", "refused"):  # it would be a lie
-            box.failing[step] = failure
+    @rule(trouble=TROUBLES)
+    def target_fails_or_recovers(self, trouble):
+        if not box.failing.pop(trouble[0], None):
+            box.failing.update([trouble])
 
     @rule()
     def all_calms_down(self):
         """With the faults behind it, everything comes to rest by itself."""
         box.failing.clear()
-        for worker in self.workers.values():
+        for worker in self.workers:
             while not worker.is_idle:
                 worker.proceed()
         self.come_to_rest()
@@ -335,7 +338,7 @@ class Product(RuleBasedStateMachine, Promises):
         self.check_all()
 
     def teardown(self) -> None:
-        for worker in self.workers.values():
+        for worker in self.workers:
             worker.kill()
         self.stepping.__exit__(None, None, None)
         self.end()
