@@ -22,7 +22,7 @@ from django.db import connection
 from ledger import clock
 from ledger.models import LedgerEntry
 from ledger.verify import Result, verify
-from proposals import execution, leadership
+from proposals import execution
 from proposals.management import databases
 from proposals.management.commands import start
 from proposals.management.supervisor import CannotStart, Supervisor
@@ -30,7 +30,7 @@ from proposals.models import Execution, Proposal
 from proposals.outage import Outage
 from tests import factories
 from tests.installations import OnRedis
-from tests.processes import ROOT, AgentClient, Process, environment, eventually
+from tests.processes import ROOT, AgentClient, environment, eventually
 from tests.shop_fixture import administer, fresh_name, server
 
 REDIS = "redis://127.0.0.1:6379/15"
@@ -247,52 +247,6 @@ class TestTheShopsDatabase:
         monkeypatch.setattr(databases, "create", refuse)
         with pytest.raises(CannotStart, match=r"permission denied.*SHOP_DATABASE_URL.*DEMO=0"):
             databases.ensure_shop(alias)
-
-
-class TestTheLeadingClock:
-    def test_one_file_lock_leads_and_the_next_takes_over(self, tmp_path):
-        first, second = (leadership.FileLock(tmp_path / "lock") for _ in range(2))
-        assert [first.is_ours(), second.is_ours(), first.is_ours()] == [True, False, True]
-        first.file.close()
-        assert second.is_ours()
-
-    @on_postgresql
-    @owns_rows
-    def test_a_lost_session_is_a_lost_lead_until_it_is_taken_again(self):
-        first, second = leadership.SessionLock(), leadership.SessionLock()
-        try:
-            assert [first.is_ours(), second.is_ours(), first.is_ours()] == [True, False, True]
-            assert first.ask("SELECT pg_backend_pid()") != 0
-            with connection.cursor() as cursor:
-                pid = first.ask("SELECT pg_backend_pid()")
-                cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-            assert [first.is_ours(), first.is_ours(), second.is_ours()] == [False, True, False]
-            first.resign()
-            assert second.is_ours()
-        finally:
-            first.resign()
-            second.resign()
-
-    @owns_rows
-    @pytest.mark.processes
-    def test_the_standby_takes_over_within_three_seconds_of_a_kill(self, shop, tmp_path):
-        env = environment(shop.url)
-        clocks = [Process("clock", env, tmp_path / f"{name}.log") for name in ("one", "two")]
-
-        def says(process: Process, word: str) -> bool:
-            return f"This clock {word} now" in process.log.read_text()
-
-        try:
-            leader, standby = clocks
-            leader.start()
-            eventually(lambda: says(leader, "leads"), within=60, what="the lead of the first")
-            standby.start()
-            eventually(lambda: says(standby, "stands by"), within=60, what="standing by")
-            leader.kill()
-            eventually(lambda: says(standby, "leads"), within=3, what="taking over")
-        finally:
-            for process in clocks:
-                process.stop()
 
 
 def make_agent_token() -> str:
