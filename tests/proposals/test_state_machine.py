@@ -1,11 +1,13 @@
 """The real verbs and workers in any order that Hypothesis thinks of, on the current database.
 
-COUNTERSIGN_LONG=1 searches for half an hour. Each run prints its seed; COUNTERSIGN_SEED repeats it.
+Runs in rounds, each with its seed, until the time is up: half a minute, or half an hour with
+COUNTERSIGN_LONG=1. COUNTERSIGN_SEED=n repeats the round of that seed alone.
 """
 
 import logging
 import os
 import random
+import time
 
 import pytest
 from hypothesis import HealthCheck, Phase, seed, settings
@@ -36,21 +38,28 @@ from tests.proposals.promises import Promises
 from tests.stepping import WITHIN_TRANSACTIONS, Worker, stepping
 from tests.toys import box
 
-IS_LONG = os.environ.get("COUNTERSIGN_LONG") == "1"
-SEED = int(os.environ.get("COUNTERSIGN_SEED") or random.randrange(2**32))
-EXAMPLES = settings(
-    max_examples=int(os.environ.get("N") or 40),
-    stateful_step_count=100 if IS_LONG else 40,
+SECONDS = 1800 if os.environ.get("COUNTERSIGN_LONG") == "1" else 30
+SEED = int(os.environ.get("COUNTERSIGN_SEED", 0))
+ROUND = settings(
+    max_examples=5,
+    stateful_step_count=60,
     deadline=None,
     database=None,
     print_blob=True,
-    phases=[Phase.generate],
+    phases=[Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )
 COLOURS = st.sampled_from(["blue", "green", "brown"])
 TOYS = st.sampled_from(["bear", "bear", "duck"])
 WHICH = st.integers(0, 4)
-RARELY = st.integers(0, 7).map(lambda number: number == 7)
+EVENTS = st.one_of(
+    st.sampled_from(["paint", "trouble", "deadline"]),
+    st.sampled_from(["suspend", "freeze", "grant", "rule"]),
+)
+POINTS = st.sampled_from([0, 0, 1, 1, 2, 3, 99])
+HOW = st.sampled_from(["by agent", "by person", "by person", "over conflicts"])
+AT_ONCE = st.sampled_from([True, True, False])
+RARELY = st.sampled_from([False, False, True])
 DECISIONS = st.sampled_from(["approve"] * 5 + ["request_changes", "reject"])
 TROUBLES = st.sampled_from(
     [
@@ -78,7 +87,7 @@ class Product(RuleBasedStateMachine, Promises):
         self.workers = [Worker(), Worker()]
         self.stepping = stepping()
         self.stepping.__enter__()
-        self.bodies = {}
+        self.bodies, self.steps = {}, 0
 
     @initialize()
     def people_and_work(self):
@@ -100,8 +109,11 @@ class Product(RuleBasedStateMachine, Promises):
         services.save_rule(rule=self.rule, person=None, is_new=True)
         for tier in ("low", "medium", "high"):
             self.agent_submits_painting("bear", "blue", tier)
-        for pk in Proposal.objects.values_list("pk", flat=True):
-            dispatch.check_and_commit(pk)
+        low, medium, high = Proposal.objects.order_by("pk")
+        for each in (low, medium, high):
+            dispatch.check_and_commit(each.pk)
+        factories.approve(medium)
+        self.decided(medium.pk, factories.fresh(medium).current_check.digest, "rita", "approve")
 
     # The agent
 
@@ -120,18 +132,21 @@ class Product(RuleBasedStateMachine, Promises):
         assert not is_replay
         self.bodies[proposal.pk] = key, asked
 
-    @rule(toy=TOYS, colour=COLOURS, tier=st.sampled_from(["low", "medium"]))
-    def agent_submits(self, toy, colour, tier):
+    @rule(toy=TOYS, colour=COLOURS, tier=st.sampled_from(["low", "medium"]), at_once=AT_ONCE)
+    def agent_submits(self, toy, colour, tier, at_once):
         try:
             self.agent_submits_painting(toy, colour, tier)
+            self.work_on_the_newest(at_once)
         except (AgentSuspended, WritesFrozen):
             assert self.is_stopped()
         except ActionNotGranted:
             assert not self.agent.grants.exists()
 
-    @rule(which=WHICH)
-    def agent_repeats(self, which):
-        pk = self.pick(which)
+    def work_on_the_newest(self, at_once):
+        if at_once:
+            dispatch.check_and_commit(Proposal.objects.latest("pk").pk)
+
+    def repeat(self, pk):
         count = Proposal.objects.count()
         if pk in self.bodies:
             key, asked = self.bodies[pk]
@@ -165,8 +180,8 @@ class Product(RuleBasedStateMachine, Promises):
     # People
 
     @some("pending")
-    @rule(which=WHICH, who=WHICH, decision=DECISIONS, is_stale=RARELY)
-    def person_decides(self, which, who, decision, is_stale):
+    @rule(which=WHICH, who=WHICH, decision=DECISIONS, is_stale=RARELY, at_once=AT_ONCE)
+    def person_decides(self, which, who, decision, is_stale, at_once):
         proposal = Proposal.objects.get(pk=self.pick(which, "pending"))
         check = proposal.current_check
         able = [
@@ -191,10 +206,13 @@ class Product(RuleBasedStateMachine, Promises):
         with self.refused():
             services.review(**give)
             self.decided(proposal.pk, shown.digest, name, decision)
+            for attempt in Execution.objects.open().filter(proposal=proposal.pk, fence=0):
+                if at_once:
+                    execution.run(attempt.pk)
 
     @some("committed")
-    @rule(which=WHICH, how=st.sampled_from(["by agent", "by person", "over conflicts"]))
-    def somebody_undoes(self, which, how):
+    @rule(which=WHICH, how=HOW, at_once=AT_ONCE)
+    def somebody_undoes(self, which, how, at_once):
         pk = self.pick(which, "committed")
         with self.refused():
             if how == "by agent":
@@ -212,6 +230,7 @@ class Product(RuleBasedStateMachine, Promises):
                     reason="It was wrong.",
                     over_conflicts=how == "over conflicts",
                 )
+            self.work_on_the_newest(at_once)
 
     @some("failed", "unknown")
     @rule(which=WHICH)
@@ -222,24 +241,6 @@ class Product(RuleBasedStateMachine, Promises):
             verb = services.retry if is_failed else services.reconcile
             verb(proposal_id=pk, person=self.olga, reason="The box is open again.")
 
-    @rule(what=st.sampled_from(["suspend", "freeze", "grant", "rule"]))
-    def operator_stops_or_lets_go(self, what):
-        if what == "suspend":
-            is_suspended = not self.agent.is_suspended
-            services.set_suspended(
-                agent_id=self.agent.pk, is_suspended=is_suspended, reason="Odd." * is_suspended
-            )
-            self.agent.refresh_from_db()
-        elif what == "freeze" and not self.lift():
-            services.freeze(reason="Stop.", person=self.olga)
-        elif what == "grant" and self.agent.grants.exists():
-            services.remove_grant(agent_id=self.agent.pk, pattern="*")
-        elif what == "grant":
-            services.grant(agent=self.agent, pattern="*")
-        elif what == "rule":
-            self.rule.is_active = not self.rule.is_active
-            services.save_rule(rule=self.rule, person=None, is_new=False)
-
     # Workers
 
     def busy(self):
@@ -247,8 +248,8 @@ class Product(RuleBasedStateMachine, Promises):
 
     @some("submitted", "approved")
     @precondition(lambda self: len(self.busy()) < 2)
-    @rule(which=WHICH)
-    def worker_starts(self, which):
+    @rule(which=WHICH, points=POINTS)
+    def worker_starts(self, which, points):
         pk = self.pick(which, "submitted", "approved")
         worker = next(worker for worker in self.workers if worker.is_idle)
         attempt = Execution.objects.open().filter(proposal=pk).first()
@@ -256,21 +257,27 @@ class Product(RuleBasedStateMachine, Promises):
             worker.start(dispatch.check_and_commit, pk)
         else:
             worker.start(execution.run, attempt.pk)
+        self.go_on(worker, points)
 
-    @some("submitted", "approved")
-    @rule(which=WHICH)
-    def worker_does_it_all(self, which):
-        pk = self.pick(which, "submitted", "approved")
-        dispatch.check_and_commit(pk)
-        for attempt in Execution.objects.open().filter(proposal=pk):
-            execution.run(attempt.pk)
+    def go_on(self, worker, points):
+        for _ in range(points):
+            if not worker.is_idle:
+                with self.old_fence_changes_nothing(worker):
+                    worker.proceed()
 
     @precondition(lambda self: self.busy())
+    @rule(which=WHICH, points=POINTS)
+    def worker_goes_on(self, which, points):
+        self.go_on(self.busy()[which % len(self.busy())], 1 + points)
+
+    @precondition(lambda self: self.busy())
+    @some("approved")
     @rule(which=WHICH)
-    def worker_goes_on(self, which):
-        worker = self.busy()[which % len(self.busy())]
-        with self.old_fence_changes_nothing(worker):
-            worker.proceed()
+    def another_worker_takes_over(self, which):
+        """The lease of a worker that stands still ends, and somebody else does it all."""
+        pk = self.pick(which, "approved")
+        self.end_leases(pk)
+        execution.run(Execution.objects.open().get(proposal=pk).pk)
 
     @precondition(lambda self: self.busy())
     @rule(which=WHICH, point=st.sampled_from(["", *sorted(WITHIN_TRANSACTIONS)]))
@@ -288,27 +295,38 @@ class Product(RuleBasedStateMachine, Promises):
     def lease_ends(self, which):
         self.end_leases(self.pick(which, "approved"))
 
-    @some("submitted", "pending", "approved")
-    @rule(which=WHICH, is_swept=st.booleans())
-    def deadline_passes(self, which, is_swept):
-        pk = self.pick(which, "submitted", "pending", "approved")
-        Proposal.objects.filter(pk=pk).update(expires_at=clock.now())
-        if is_swept:
-            dispatch.expire(clock.now())
-
-    @rule()
-    def clock_looks_for_new_rules(self):
-        dispatch.recheck_for_new_rules()
-
-    @rule(toy=TOYS, colour=COLOURS)
-    def somebody_else_paints(self, toy, colour):
-        box.colours[toy] = colour
-
-    @rule(trouble=TROUBLES)
-    def target_fails_or_recovers(self, trouble):
-        if not box.failing.pop(trouble[0], None):
+    @rule(what=EVENTS, which=WHICH, toy=TOYS, colour=COLOURS, trouble=TROUBLES)
+    def something_happens(self, what, which, toy, colour, trouble):
+        if what == "paint":
+            box.colours[toy] = colour
+        elif what == "trouble" and not box.failing.pop(trouble[0], None):
             box.failing.update([trouble])
+        elif what == "deadline" and self.having("submitted", "pending", "approved"):
+            pk = self.pick(which, "submitted", "pending", "approved")
+            Proposal.objects.filter(pk=pk).update(expires_at=clock.now())
+            dispatch.expire(clock.now())
+        else:
+            self.operator_stops_or_lets_go(what)
 
+    def operator_stops_or_lets_go(self, what):
+        if what == "suspend":
+            is_suspended = not self.agent.is_suspended
+            services.set_suspended(
+                agent_id=self.agent.pk, is_suspended=is_suspended, reason="Odd." * is_suspended
+            )
+            self.agent.refresh_from_db()
+        elif what == "freeze" and not self.lift():
+            services.freeze(reason="Stop.", person=self.olga)
+        elif what == "grant" and self.agent.grants.exists():
+            services.remove_grant(agent_id=self.agent.pk, pattern="*")
+        elif what == "grant":
+            services.grant(agent=self.agent, pattern="*")
+        elif what == "rule":
+            self.rule.is_active = not self.rule.is_active
+            services.save_rule(rule=self.rule, person=None, is_new=False)
+            dispatch.recheck_for_new_rules()
+
+    @precondition(lambda self: self.steps % 10 == 0)
     @rule()
     def all_calms_down(self):
         """With the faults behind it, everything comes to rest by itself."""
@@ -318,10 +336,12 @@ class Product(RuleBasedStateMachine, Promises):
                 worker.proceed()
         self.come_to_rest()
 
+    @precondition(lambda self: self.steps % 4 == 0)
     @rule(which=WHICH)
     def everybody_asks_at_any_time(self, which):
-        """What is too late, too early or not theirs is refused, whatever the status."""
+        """A repeat is a replay; what is too late or too early is refused."""
         pk = self.pick(which)
+        self.repeat(pk)
         status = Proposal.objects.get(pk=pk).status
         ask = {"proposal_id": pk, "person": self.olga, "reason": "Anyhow."}
         for verb, legal in (
@@ -335,6 +355,7 @@ class Product(RuleBasedStateMachine, Promises):
 
     @invariant()
     def every_promise_is_kept(self):
+        self.steps += 1
         self.check_all()
 
     def teardown(self) -> None:
@@ -348,8 +369,13 @@ class Product(RuleBasedStateMachine, Promises):
 def test_any_order_of_steps_keeps_every_promise(toybox):
     factories.make_person()
     logging.disable(logging.CRITICAL)  # failures are switched on by the thousand here
-    print(f"COUNTERSIGN_SEED={SEED}")
+    ends = time.monotonic() + SECONDS
+    seeds = iter([SEED]) if SEED else iter(lambda: random.randrange(1, 2**32), 0)
     try:
-        run_state_machine_as_test(seed(SEED)(Product), settings=EXAMPLES)
+        for number in seeds:
+            print(f"COUNTERSIGN_SEED={number}")
+            run_state_machine_as_test(seed(number)(Product), settings=ROUND)
+            if time.monotonic() > ends:
+                break
     finally:
         logging.disable(logging.NOTSET)
