@@ -292,6 +292,8 @@ def mark_undone(undo: Proposal, now: datetime) -> None:
 
 def place_is_taken(undo: Proposal) -> bool:
     """Whether another undo of the same commit is open or committed. Locks that commit."""
+    if undo.compensates_id is None:
+        return False
     Proposal.objects.lock(undo.compensates_id)
     others = Proposal.objects.filter(compensates=undo.compensates_id, is_undone=False)
     return others.exclude(pk=undo.pk).exclude(status__in=WITHOUT_A_WRITE).exists()

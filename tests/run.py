@@ -34,7 +34,8 @@ def main() -> int:
     run("types", [str(BIN / "mypy")])
     if not any(shutil.which(name) for name in BROWSERS):
         left_out.append("The browser tests: no Chromium is installed.")
-    pytest = [sys.executable, "-m", "pytest", *sys.argv[1:]]
+    # Several at a time: many tests wait for processes and browsers of their own.
+    pytest = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *sys.argv[1:]]
     run("tests on SQLite", pytest, TEST_DATABASE_URL="")
     url = postgresql()
     if url:
