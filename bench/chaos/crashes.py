@@ -6,6 +6,7 @@ die too, the clock finds the rest, and the checker looks at what it all came to.
 
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -229,6 +230,7 @@ def run(*, seed: int, first: int, cycles: int, folder: Path, seconds: float) -> 
         except ChildFailed as failure:
             tally.faults.append(str(failure))
         tally.seconds = time.monotonic() - started
+        print(f"{tally.cycles} cycles, {tally.kills} kills", file=sys.stderr, flush=True)
         if tally.faults:
             break
     tally.faults += checker.check_whole_ledger()

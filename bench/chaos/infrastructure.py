@@ -23,7 +23,7 @@ from bench.chaos.crashes import Played
 from bench.chaos.cycle import Cycle, Pass
 from bench.chaos.servers import RedisServer, free_port, wait_for
 from proposals import tokens
-from proposals.management.supervisor import commands
+from proposals.management.supervisor import commands, die_with_parent
 from proposals.models import Agent, Proposal
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +62,7 @@ class Site:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_parent,
             )
 
     def is_up(self) -> bool:

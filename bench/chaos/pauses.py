@@ -8,6 +8,7 @@ it sleeps inside a transaction, the other worker waits for it, and the two finis
 import os
 import random
 import signal
+import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -218,6 +219,7 @@ def run(*, seed: int, first: int, cycles: int, folder: Path, seconds: float) -> 
         tally.faults += found.faults
         tally.double_effects += found.double_effects
         tally.seconds = time.monotonic() - started
+        print(f"{tally.pauses} pauses", file=sys.stderr, flush=True)
         if tally.faults:
             break
     tally.faults += checker.check_whole_ledger()
