@@ -12,6 +12,8 @@ from pathlib import Path
 import psycopg
 import redis
 
+from proposals.management.supervisor import die_with_parent
+
 START_SECONDS = 60
 
 
@@ -38,7 +40,8 @@ class Cluster:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
-        self.data, self.log = folder / "data", folder / "postgresql.log"
+        self.data = folder / "data"
+        self.child: subprocess.Popen | None = None
         # The server refuses to run as root; then it runs as the account that was made for it.
         self.user = "postgres" if os.geteuid() == 0 else None
 
@@ -54,27 +57,45 @@ class Cluster:
         self.folder.mkdir(mode=0o755)
         if self.user:
             shutil.chown(self.folder, self.user)
-        self.run("initdb", "-A", "trust", "-U", "chaos", "-E", "UTF8", "--no-locale")
+        subprocess.run(
+            [
+                *[self.tool("initdb"), "-D", str(self.data)],
+                *["-A", "trust", "-U", "chaos", "-E", "UTF8", "--no-locale"],
+            ],
+            user=self.user,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
         self.start()
         return self
 
     def start(self) -> None:
-        options = f"-p {self.port} -h 127.0.0.1 -k {self.folder} -c max_connections=200"
-        self.run("pg_ctl", "-w", "-l", str(self.log), "-o", options, "start")
-
-    def stop(self, mode: str = "immediate") -> None:
-        """`fast` breaks all connections and shuts down; `immediate` just dies, like a machine."""
-        self.run("pg_ctl", "-w", "-m", mode, "stop")
-
-    def run(self, name: str, *arguments: str) -> None:
-        subprocess.run(
-            [self.tool(name), "-D", str(self.data), *arguments],
+        self.child = subprocess.Popen(
+            [
+                *[self.tool("postgres"), "-D", str(self.data), "-k", str(self.folder)],
+                *["-h", "127.0.0.1", "-p", str(self.port), "-c", "max_connections=200"],
+            ],
             user=self.user,
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            check=True,
+            preexec_fn=die_with_parent,
         )
+        wait_for(self.answers, what="PostgreSQL")
+
+    def answers(self) -> bool:
+        try:
+            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def stop(self, mode: str = "immediate") -> None:
+        """`fast` breaks all connections and shuts down; `immediate` just dies, like a machine."""
+        if self.child and self.child.poll() is None:
+            self.child.send_signal({"fast": signal.SIGINT, "immediate": signal.SIGQUIT}[mode])
+            self.child.wait()
 
     def new_database(self, name: str) -> str:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
@@ -106,6 +127,7 @@ class RedisServer:
             ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            preexec_fn=die_with_parent,
         )
         wait_for(self.answers, what="Redis")
         return self

@@ -36,7 +36,9 @@ def create_draft(agent: AgentClient, number: int) -> str:
 
 
 def effects(shop) -> dict[str, int]:
-    rows = shop.rows("SELECT subject, count(*) FROM drafts WHERE subject LIKE 'crash %' GROUP BY 1")
+    rows = shop.rows(
+        "SELECT subject, count(*) FROM drafts WHERE substr(subject, 1, 6) = 'crash ' GROUP BY 1"
+    )
     return dict(rows)
 
 

@@ -7,6 +7,7 @@ COUNTERSIGN_LONG=1. COUNTERSIGN_SEED=n repeats the round of that seed alone.
 import logging
 import os
 import random
+import sys
 import time
 
 import pytest
@@ -55,13 +56,13 @@ TWO = "Two for all"
 WHICH = st.integers(0, 4)
 EVENTS = st.one_of(
     st.sampled_from(["paint", "trouble", "deadline"]),
-    st.sampled_from(["suspend", "freeze", "grant", "rule"]),
+    st.sampled_from(["suspend", "freeze", "freeze", "grant", "grant", "rule"]),
 )
 POINTS = st.sampled_from([0, 0, 1, 1, 2, 3, 99])
 HOW = st.sampled_from(["by agent", "by person", "by person", "over conflicts"])
 AT_ONCE = st.sampled_from([True, True, False])
 RARELY = st.sampled_from([False, False, True])
-DECISIONS = st.sampled_from(["approve"] * 5 + ["request_changes", "reject"])
+DECISIONS = st.sampled_from(["approve"] * 5 + ["request_changes"] * 3 + ["reject"])
 TROUBLES = st.sampled_from(
     [
         ("preview", "unavailable"),
@@ -98,7 +99,7 @@ class Product(RuleBasedStateMachine, Promises):
         """One proposal has committed, one is approved, one waits for two people."""
         for tier in ("low", "medium", "high"):
             self.agent_submits_painting("bear", "blue", tier)
-        low, medium, high = Proposal.objects.order_by("pk")
+        low, medium, high = Proposal.objects.order_by("created_at")
         for each in (low, medium, high):
             dispatch.check_and_commit(each.pk)
         factories.approve(medium)
@@ -133,7 +134,7 @@ class Product(RuleBasedStateMachine, Promises):
 
     def work_on_the_newest(self, at_once):
         if at_once:
-            dispatch.check_and_commit(Proposal.objects.latest("pk").pk)
+            dispatch.check_and_commit(Proposal.objects.latest("created_at").pk)
 
     def repeat(self, pk):
         count = Proposal.objects.count()
@@ -176,7 +177,7 @@ class Product(RuleBasedStateMachine, Promises):
         able = [
             name
             for name, person in self.reviewers.items()
-            if not seats.blockers(person, proposal, check)
+            if decision != "approve" or not seats.blockers(person, proposal, check)
         ] or list(self.reviewers)
         name = able[who % len(able)]
         shown = proposal.checks.earliest("pk") if is_stale else check
@@ -239,7 +240,19 @@ class Product(RuleBasedStateMachine, Promises):
     @precondition(lambda self: len(self.busy()) < 2)
     @rule(which=WHICH, points=POINTS)
     def worker_starts(self, which, points):
-        pk = self.pick(which, "submitted", "approved")
+        self.start(self.pick(which, "submitted", "approved"), points)
+
+    @some("approved")
+    @precondition(lambda self: len(self.busy()) == 1)
+    @rule(points=POINTS)
+    def another_worker_takes_over(self, points):
+        """The lease of a worker that stands still ends, and another one claims the same."""
+        claim = self.busy()[0].claim()
+        pk = claim.proposal.pk if claim else self.pick(0, "approved")
+        self.end_leases(pk)
+        self.start(pk, points)
+
+    def start(self, pk, points):
         worker = next(worker for worker in self.workers if worker.is_idle)
         attempt = Execution.objects.open().filter(proposal=pk).first()
         if attempt is None:
@@ -258,15 +271,6 @@ class Product(RuleBasedStateMachine, Promises):
     @rule(which=WHICH, points=POINTS)
     def worker_goes_on(self, which, points):
         self.go_on(self.busy()[which % len(self.busy())], 1 + points)
-
-    @precondition(lambda self: self.busy())
-    @some("approved")
-    @rule(which=WHICH)
-    def another_worker_takes_over(self, which):
-        """The lease of a worker that stands still ends, and somebody else does it all."""
-        pk = self.pick(which, "approved")
-        self.end_leases(pk)
-        execution.run(Execution.objects.open().get(proposal=pk).pk)
 
     @precondition(lambda self: self.busy())
     @rule(which=WHICH, point=st.sampled_from(["", *sorted(WITHIN_TRANSACTIONS)]))
@@ -315,16 +319,6 @@ class Product(RuleBasedStateMachine, Promises):
             services.save_rule(rule=self.rule, person=None, is_new=False)
             dispatch.recheck_for_new_rules()
 
-    @precondition(lambda self: self.steps % 10 == 0)
-    @rule()
-    def all_calms_down(self):
-        """With the faults behind it, everything comes to rest by itself."""
-        box.failing.clear()
-        for worker in self.workers:
-            while not worker.is_idle:
-                worker.proceed()
-        self.come_to_rest()
-
     @precondition(lambda self: self.steps % 4 == 0)
     @rule(which=WHICH)
     def everybody_asks_at_any_time(self, which):
@@ -345,9 +339,22 @@ class Product(RuleBasedStateMachine, Promises):
     @invariant()
     def every_promise_is_kept(self):
         self.steps += 1
+        self.stop_time()
+        self.check_all()
+
+    def all_calms_down(self) -> None:
+        """With the faults behind it and nothing stopped, everything comes to rest by itself."""
+        box.failing.clear()
+        self.lift()
+        services.set_suspended(agent_id=self.agent.pk, is_suspended=False)
+        for worker in self.workers:
+            self.go_on(worker, 99)
+        self.come_to_rest()
         self.check_all()
 
     def teardown(self) -> None:
+        if sys.exc_info()[0] is None:
+            self.all_calms_down()
         for worker in self.workers:
             worker.kill()
         self.stepping.__exit__(None, None, None)
