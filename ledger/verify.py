@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
+from typing import Any
 
 from django.db import DatabaseError, connection, transaction
 from django.db.models import OuterRef, Subquery
@@ -22,7 +23,8 @@ from ledger.report import Problem, Report, Result
 __all__ = ["Head", "Problem", "Report", "Result", "register_facts", "register_heads", "verify"]
 
 BATCH = 500
-Head = tuple[str, int, bytes]  # stream, number and hash of its last entry
+# Stream, number and hash of its last entry, as the database gave them: it may hold anything.
+Head = tuple[str, int, Any]
 
 _head_providers: list[Callable[[], Iterable[Head]]] = []
 _fact_checks: list[Callable[[], Iterable[Problem]]] = []
@@ -135,7 +137,7 @@ def _check_heads(report: Report) -> None:
 def _stream_heads() -> Iterable[Head]:
     rows = Stream.objects.order_by("name").values_list("name", "ledger_number", "ledger_hash")
     for name, number, head in rows.iterator(chunk_size=BATCH):
-        yield name, number, bytes(head)
+        yield name, number, head
 
 
 def _check_batch(report: Report, batch: list[Head], *, is_own: bool) -> int:

@@ -27,7 +27,7 @@ def heads() -> Iterable[Head]:
     """The head that each proposal keeps of its stream."""
     rows = Proposal.objects.order_by("pk").values_list("pk", "ledger_number", "ledger_hash")
     for pk, number, head in rows.iterator(chunk_size=BATCH):
-        yield f"proposal:{pk}", number, bytes(head)
+        yield f"proposal:{pk}", number, head
 
 
 def statuses() -> Iterator[Problem]:

@@ -24,6 +24,16 @@ settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 pytest_plugins = ["tests.shop_fixture", "tests.toys"]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start processes and browsers come first, so that no long one is left for the end."""
+    waits = {}
+    for item in items:
+        kind = item.get_closest_marker("processes") or item.get_closest_marker("browser")
+        waits[item.path] = waits.get(item.path, False) or kind is not None
+    items.sort(key=lambda item: not waits[item.path])
+
+
 @pytest.fixture(autouse=True)
 def _fresh_cache():
     from django.core.cache import cache

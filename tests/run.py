@@ -34,12 +34,15 @@ def main() -> int:
     run("types", [str(BIN / "mypy")])
     if not any(shutil.which(name) for name in BROWSERS):
         left_out.append("The browser tests: no Chromium is installed.")
-    # Several at a time: many tests wait for processes and browsers of their own.
-    pytest = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *sys.argv[1:]]
+    # More than there are cores: many tests wait for processes and browsers of their own.
+    several = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+    pytest = [sys.executable, "-m", "pytest", *several, *sys.argv[1:]]
     run("tests on SQLite", pytest, TEST_DATABASE_URL="")
     url = postgresql()
     if url:
-        run("tests on PostgreSQL", [*pytest, "--create-db"], TEST_DATABASE_URL=url)
+        run(
+            "tests on PostgreSQL", [*pytest, "--create-db", "-m", "not once"], TEST_DATABASE_URL=url
+        )
     else:
         left_out.append(
             "PostgreSQL: TEST_DATABASE_URL is not set and no local server answers on port 5432."

@@ -171,11 +171,19 @@ def spend(agent) -> None:
 
 LOOKS = [
     pytest.param({"color_scheme": "light", "width": WIDE}, id="light-1280"),
-    pytest.param({"color_scheme": "dark", "width": WIDE}, id="dark-1280"),
-    pytest.param({"color_scheme": "light", "width": NARROW}, id="light-390"),
-    pytest.param({"color_scheme": "dark", "width": NARROW}, id="dark-390"),
-    pytest.param({"forced_colors": "active", "width": WIDE}, id="forced-colours"),
-    pytest.param({"color_scheme": "light", "width": ZOOMED}, id="zoomed-to-400-percent"),
+    pytest.param({"color_scheme": "dark", "width": WIDE}, marks=pytest.mark.once, id="dark-1280"),
+    pytest.param(
+        {"color_scheme": "light", "width": NARROW}, marks=pytest.mark.once, id="light-390"
+    ),
+    pytest.param({"color_scheme": "dark", "width": NARROW}, marks=pytest.mark.once, id="dark-390"),
+    pytest.param(
+        {"forced_colors": "active", "width": WIDE}, marks=pytest.mark.once, id="forced-colours"
+    ),
+    pytest.param(
+        {"color_scheme": "light", "width": ZOOMED},
+        marks=pytest.mark.once,
+        id="zoomed-to-400-percent",
+    ),
 ]
 
 

@@ -12,6 +12,7 @@ from proposals.lifecycle import TRANSITIONS
 from tests.model.protocol import Protocol
 from tests.model.world import VARIANTS, Limits
 
+pytestmark = pytest.mark.once
 IS_LONG = os.environ.get("COUNTERSIGN_LONG") == "1"
 SEARCHED = [Limits(faults=2, events=1), Limits(faults=1, events=2)]
 if IS_LONG:
