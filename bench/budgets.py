@@ -1,6 +1,6 @@
 """Hammers a budget over HTTP and judges it by the ledger alone.
 
-    python -m bench.budgets hammer [SECONDS]   16 clients against a cap of 40 proposals in 5 seconds
+    python -m bench.budgets hammer [SECONDS]   16 clients against 240 proposals in any 30 seconds
     python -m bench.budgets flood [REQUESTS]   over-budget requests of one agent, and another agent
 
 Starts its own web server, worker and clock on a data folder of its own; DATABASE_URL and REDIS_URL
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PORT = int(os.environ.get("PORT", "8471"))
 BASE = f"http://127.0.0.1:{PORT}/api/v1/proposals"
 CLIENTS = 16
-LIMIT, WINDOW = 40, timedelta(seconds=5)
+LIMIT, WINDOW = 240, timedelta(seconds=30)
 
 
 @contextmanager
@@ -134,13 +134,10 @@ def hammer(seconds: float) -> int:
         together(press, CLIENTS)
         times = [datetime.fromisoformat(line) for line in in_product(TIMES).splitlines()]
     over, fullest = sweep(times)
-    span = max((times[-1] - times[0]).total_seconds(), WINDOW.total_seconds())
-    # What a rolling window allows in the time between the first and the last admission.
-    possible = LIMIT * (int(span // WINDOW.total_seconds()) + 1)
     print(
         f"{len(answers)} requests of {CLIENTS} clients in {seconds:.0f} s, {len(times)} admitted; "
         f"{over} instants over the cap of {LIMIT} in {WINDOW.total_seconds():.0f} s "
-        f"(fullest window {fullest}); {len(times) / possible:.1%} of the cap used"
+        f"(fullest window {fullest}); {used(times):.2%} of the cap used"
     )
     return 1 if over else 0
 
@@ -155,6 +152,19 @@ def sweep(times: list[datetime]) -> tuple[int, int]:
         fullest = max(fullest, held)
         over += held > LIMIT
     return over, fullest
+
+
+def used(times: list[datetime]) -> float:
+    """The mean share of the cap in use, from the first admission that filled it to the last one."""
+    if len(times) < LIMIT:
+        return 0.0
+    begin, end = times[LIMIT - 1], times[-1]
+    in_use = sum(
+        (min(at + WINDOW, end) - max(at, begin)).total_seconds()
+        for at in times
+        if at + WINDOW > begin
+    )
+    return in_use / (LIMIT * (end - begin).total_seconds())
 
 
 def together(work: Callable[[int], None], count: int) -> None:

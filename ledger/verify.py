@@ -136,8 +136,7 @@ def _check_heads(report: Report) -> None:
 
 def _stream_heads() -> Iterable[Head]:
     rows = Stream.objects.order_by("name").values_list("name", "ledger_number", "ledger_hash")
-    for name, number, head in rows.iterator(chunk_size=BATCH):
-        yield name, number, head
+    return rows.iterator(chunk_size=BATCH)
 
 
 def _check_batch(report: Report, batch: list[Head], *, is_own: bool) -> int:

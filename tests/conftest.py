@@ -26,7 +26,7 @@ pytest_plugins = ["tests.shop_fixture", "tests.toys"]
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that start processes and browsers come first, so that no long one is left for the end."""
+    """Files that start processes and browsers come first: no long one is left for the end."""
     waits = {}
     for item in items:
         kind = item.get_closest_marker("processes") or item.get_closest_marker("browser")
