@@ -8,6 +8,7 @@ from proposals.api import problems
 
 urlpatterns = [
     path("api/v1/", include("proposals.api.urls")),
+    path("api/operator/v1/", include("proposals.api.operators")),
     path("api/", problems.not_found),
     path("api/<path:rest>", problems.not_found),
     path("healthz", health.alive),

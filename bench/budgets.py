@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PORT = int(os.environ.get("PORT", "8471"))
 BASE = f"http://127.0.0.1:{PORT}/api/v1/proposals"
 CLIENTS = 16
+CROWD, RATE = 4, 200  # clients of the flood, and its requests in a second
 LIMIT, WINDOW = 240, timedelta(seconds=30)
 
 
@@ -176,31 +177,40 @@ def together(work: Callable[[int], None], count: int) -> None:
 
 
 def flood(requests: int) -> int:
-    """Another agent's proposals before, and after, a flood; and what the flood left behind."""
+    """Another agent's proposals before, during and after a flood; and what the flood left behind.
+
+    The flood asks at a steady rate, so that what is measured is the product and not how fast a
+    client on the same machine can go round.
+    """
     with product() as tokens:
         in_product(CAP.format(limit=0, window=3600))
         before = calm(tokens["calm-bot"], "before")
-        refused: list[float] = []
+        answers: list[tuple[int, float]] = []
         began = time.monotonic()
 
         def press(client: int) -> None:
-            for number in range(requests // 4):
-                status, took = propose(tokens["loop-bot"], f"f{client}-{number}", "flood")
-                if status == 429:
-                    refused.append(took)
+            for number in range(requests // CROWD):
+                due = began + (number * CROWD + client) / RATE
+                time.sleep(max(0.0, due - time.monotonic()))
+                answers.append(propose(tokens["loop-bot"], f"f{client}-{number}", "flood"))
 
-        together(press, 4)
-        rate = len(refused) / (time.monotonic() - began)
+        presses = threading.Thread(target=together, args=(press, CROWD))
+        presses.start()
+        during = calm(tokens["calm-bot"], "during")
+        presses.join()
+        rate = len(answers) / (time.monotonic() - began)
         after = calm(tokens["calm-bot"], "after")
         entries = in_product(
             "from ledger.models import LedgerEntry; "
             "print(LedgerEntry.objects.filter(kind='budget.refused').count())"
         )
+    refused = [took for status, took in answers if status == 429]
     print(
         f"{len(refused)} of {requests} refused at {rate:.0f}/s, "
         f"median {1000 * statistics.median(refused):.1f} ms; {entries} ledger entries; "
-        f"another agent's proposal {1000 * before:.1f} ms before, {1000 * after:.1f} ms after "
-        f"({after / before - 1:+.1%})"
+        f"another agent's proposal {1000 * before:.1f} ms before, "
+        f"{1000 * during:.1f} ms during ({during / before - 1:+.1%}), "
+        f"{1000 * after:.1f} ms after ({after / before - 1:+.1%})"
     )
     return 0
 

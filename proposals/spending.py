@@ -112,16 +112,35 @@ class Shedding:
     def refused(self, error: OverBudget) -> None:
         """Count a refusal, and remember one that came from the database."""
         if self.is_shed:
-            cache.add(f"{self.name}:shed", 0, 60)
-            with suppress(ValueError):  # the count may have been taken in between
-                cache.incr(f"{self.name}:shed")
+            count(f"{self.name}:shed")
             return
-        shed = cache.get(f"{self.name}:shed", 0)
-        cache.delete(f"{self.name}:shed")
+        shed = taken(f"{self.name}:shed") + taken(in_front_of(str(self.agent.pk)))
         shortage: Shortage = error.facts["shortage"]
         until = time.time() + min(REMEMBERED_SECONDS, shortage.seconds_until_free)
         cache.set(self.name, (shortage, until), REMEMBERED_SECONDS)
         refuse(error, agent=self.agent, run=self.run, times=1 + shed)
+
+
+def count(name: str) -> None:
+    cache.add(name, 0, 60)
+    with suppress(ValueError):  # it may have been taken in between
+        cache.incr(name)
+
+
+def taken(name: str) -> int:
+    """What was counted under this name; the count begins anew."""
+    found = cache.get(name, 0)
+    cache.delete(name)
+    return found
+
+
+def in_front_of(agent: str) -> str:
+    return f"shed:{agent}:in-front"
+
+
+def shed_in_front(agent: str) -> None:
+    """Count a request that was refused before anything of it was read."""
+    count(in_front_of(agent))
 
 
 def named_object(params: dict[str, Any]) -> list[str]:

@@ -4,14 +4,16 @@ from datetime import timedelta
 
 import pytest
 
-from budgets.models import Budget, Reservation
+from budgets.models import Budget, Refusal, Reservation
 from ledger import clock
 from ledger.models import LedgerEntry
-from proposals import execution, freezing, services
+from proposals import execution, freezing, services, spending
+from proposals.api import flood
 from proposals.exceptions import NotEligible, OverBudget
 from proposals.models import Execution, Proposal
 from tests import factories
-from tests.factories import client_for, fresh, make_checked, make_person, painting, work
+from tests.contract import assert_problem
+from tests.factories import body, client_for, fresh, make_checked, make_person, painting, work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
 
@@ -169,6 +171,37 @@ class TestRefusal:
         with django_assert_max_num_queries(4) as queries:
             assert client.propose().status_code == 429
         assert not [one for one in queries.captured_queries if "INSERT" in one["sql"]]
+
+    def test_a_fast_flood_is_shed_before_anything_is_read(
+        self, monkeypatch, django_assert_num_queries
+    ):
+        cap(limit=0)
+        now = [100]
+        monkeypatch.setattr(flood, "this_second", lambda: now[0])
+        loop, calm = client_for(), client_for(factories.make_agent("calm-bot"))
+        for _ in range(flood.MOST_REFUSALS_PER_SECOND):
+            assert loop.propose().json()["code"] == "budget-exceeded"
+        with django_assert_num_queries(0):
+            for sent in (b"{", body()):
+                answer = loop.post("/proposals", sent)
+                assert_problem(answer, 429, "rate-limited")
+                assert answer["Retry-After"] == "1"
+        assert loop.get("/me").status_code == 200, "reading costs no budget"
+        assert calm.propose().json()["code"] == "budget-exceeded", "others are judged as always"
+        now[0] += 1
+        assert loop.propose().json()["code"] == "budget-exceeded", "each second begins anew"
+
+    def test_what_was_shed_is_in_the_sum_of_refusals(self, monkeypatch):
+        cap(limit=0)
+        monkeypatch.setattr(spending, "REMEMBERED_SECONDS", 0)
+        now = [100]
+        monkeypatch.setattr(flood, "this_second", lambda: now[0])
+        client = client_for()
+        for _ in range(flood.MOST_REFUSALS_PER_SECOND + 30):
+            client.propose()
+        now[0] += 1
+        client.propose()
+        assert Refusal.objects.get().count == flood.MOST_REFUSALS_PER_SECOND + 31
 
     def test_a_budget_may_suspend_the_agent_as_well(self):
         cap(limit=0, on_exceed="suspend")

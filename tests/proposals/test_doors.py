@@ -60,7 +60,14 @@ PEOPLE = {
     "help/",
     "sign-out/",
 }
+OPERATORS = {
+    "api/operator/v1/^freezes/?$",
+    "api/operator/v1/^freezes/(?P<freeze_id>[0-9]+)/lift/?$",
+    "api/operator/v1/^agents/(?P<name>[a-z0-9-]+)/suspend/?$",
+    "api/operator/v1/^agents/(?P<name>[a-z0-9-]+)/resume/?$",
+}
 PUBLIC = {
+    "api/operator/v1/^(?P<rest>(?s:.*))$",
     "api/v1/^openapi\\.json/?$",
     "api/v1/^docs/?$",
     "api/v1/^(?P<rest>(?s:.*))$",
@@ -111,6 +118,8 @@ class Scene:
         plain = route.replace("([^/]+)", "1").replace("/?$", "").replace("^", "").replace("$", "")
         plain = plain.replace("(?P<name>[a-z0-9_.]+)", "toys.set").replace("\\.", ".")
         plain = plain.replace("(?P<run>.+)", "run-1").replace("(?P<rest>(?s:.*))", "nowhere")
+        plain = plain.replace("(?P<freeze_id>[0-9]+)", str(self.freeze.pk))
+        plain = plain.replace("(?P<name>[a-z0-9-]+)", self.agent.name)
         plain = plain.replace("<path:rest>", "nowhere").replace("(?P<url>.*)", "nowhere")
         plain = re.sub(r"\(\?P<app_label>[^)]*\)", "proposals", plain)
         plain = plain.replace("<path:content_type_id>", "1")
@@ -168,7 +177,7 @@ class Scene:
 
 def test_every_address_has_an_owner():
     unknown = {route for route in routes() if not route.startswith(ADMIN)} - (
-        AGENTS | PEOPLE | PUBLIC
+        AGENTS | PEOPLE | OPERATORS | PUBLIC
     )
     assert not unknown, "Say in this file whose these addresses are."
     assert len(of(PEOPLE)) > 50
@@ -239,6 +248,23 @@ def test_agents_addresses_commit_approve_and_rule_nothing(scene):
     assert list(Rule.objects.order_by("pk").values()) == before["rules"]
     for proposal in Proposal.objects.exclude(pk=scene.committed.pk).filter(status="committed"):
         assert proposal.tier == "low", "what commits by itself is what the rules allow"
+
+
+def test_the_operators_door_takes_neither_an_agents_token_nor_a_session(scene):
+    boss = make_person("boss", groups=defaults.GROUPS, is_superuser=True, is_staff=True)
+    client = Client(raise_request_exception=False)
+    client.force_login(boss)
+    before = scene.state()
+    for route in of(OPERATORS):
+        for address in scene.addresses(route):
+            for method in METHODS:
+                for headers in ({}, {"Authorization": f"Bearer {scene.token}"}):
+                    sent = json.dumps({"reason": "x", "scope": "everything"}).encode()
+                    response = client.generic(
+                        method, address, sent, "application/json", headers=headers
+                    )
+                    assert response.status_code in {401, 405}, f"{method} {address}"
+    assert scene.state() == before
 
 
 def test_the_agents_door_takes_no_session(scene):

@@ -1,0 +1,67 @@
+"""Shedding in front of everything: an agent that is refused again and again costs next to nothing.
+
+Before the body is read or a row is asked for. Each process judges by what it refused itself, and
+only ever refuses: what it lets pass, the database judges as always.
+"""
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.http import HttpRequest, HttpResponseBase
+
+from proposals.api import problems
+from proposals.spending import shed_in_front
+
+MOST_REFUSALS_PER_SECOND = 20
+MOST_SENDERS = 10_000  # of the last second; beyond it nobody is remembered, and nobody shed
+DETAIL = "Refused again and again within a second; nothing was read. Wait before asking again."
+
+
+@dataclass
+class Sender:
+    """What one token was told within one second."""
+
+    second: int
+    agent: str
+    refused: int = 0
+
+
+class FloodGate:
+    """Answers 429 `rate-limited` to POSTs of a token that was refused too often this second."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+        self.senders: dict[bytes, Sender] = {}
+        self.lock = threading.Lock()
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        header = request.META.get("HTTP_AUTHORIZATION", "")
+        if request.method != "POST" or not header or not request.path.startswith("/api/v1/"):
+            return self.get_response(request)
+        # Hashed, so that no token stays in memory for longer than its request.
+        name, second = hashlib.sha256(header.encode()).digest(), this_second()
+        sender = self.senders.get(name)
+        if sender and sender.second == second and sender.refused >= MOST_REFUSALS_PER_SECOND:
+            shed_in_front(sender.agent)
+            return problems.respond("rate-limited", 429, DETAIL, retry_after=1)
+        response = self.get_response(request)
+        token = getattr(request, "auth", None)  # left there by the agents' authentication
+        if response.status_code == 429 and token is not None:
+            self.remember(name, second, str(token.agent_id))
+        return response
+
+    def remember(self, name: bytes, second: int, agent: str) -> None:
+        with self.lock:
+            sender = self.senders.get(name)
+            if sender is None or sender.second != second:
+                if len(self.senders) >= MOST_SENDERS:
+                    self.senders.clear()
+                sender = self.senders[name] = Sender(second, agent)
+            sender.refused += 1
+
+
+def this_second() -> int:
+    return int(time.monotonic())
