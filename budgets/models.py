@@ -59,6 +59,7 @@ class Budget(models.Model):
 
     class Meta:
         ordering = ["id"]
+        permissions = [("lower_budget", "Can lower the limit of a budget")]
         constraints = [
             models.CheckConstraint(
                 condition=Q(window_seconds__isnull=False) | Q(per_run=True),

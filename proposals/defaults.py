@@ -30,7 +30,7 @@ VIEW = [
     "view_freeze",
 ]
 EDIT_AGENTS = ["add_grant", "change_grant", "delete_grant", "add_agent", "change_agent"]
-EDIT_BUDGETS = ["add_budget", "change_budget"]
+EDIT_BUDGETS = ["add_budget", "change_budget", "lower_budget"]
 GROUPS = {
     "reviewers": [*VIEW, "decide_proposal", "undo_proposal", "freeze_writes"],
     "senior-reviewers": [
@@ -46,6 +46,7 @@ GROUPS = {
         "retry_proposal",
         "freeze_writes",
         "lift_freeze",
+        "lower_budget",
         "view_agenttoken",
         "change_agenttoken",
     ],

@@ -13,6 +13,7 @@ FREEZE = "freeze_writes"
 LIFT = "lift_freeze"
 VIEW_LEDGER = "view_ledgerentry"
 CHANGE_RULES = "change_rule"
+LOWER_BUDGETS = "lower_budget"
 VIEW = "view_proposal"
 
 

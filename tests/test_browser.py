@@ -145,6 +145,7 @@ def every_page() -> dict[str, str]:
         "undo with a conflict": reverse("undo", args=[done.pk]),
         "recent": reverse("recent"),
         "budgets": reverse("budgets"),
+        "lower a budget": reverse("lower-budget", args=[Budget.objects.earliest("pk").pk]),
         "stop": reverse("stop"),
         "help": reverse("help"),
         "nothing there": "/nothing/",

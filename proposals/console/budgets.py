@@ -129,6 +129,7 @@ class Cap:
 
     budget: Budget
     change_url: str = ""
+    lower_url: str = ""
     meters: list[Meter] = field(default_factory=list)
 
     @property
@@ -177,7 +178,7 @@ class BudgetsPage:
                 *((entry.agent, entry.run) for entry in entries),
             ]
         )
-        self.caps = caps(gauges, named, rights.has(user, "change_budget") and user.is_staff)
+        self.caps = caps(gauges, named, user)
         self.reads_ledger = rights.has(user, rights.VIEW_LEDGER) and user.is_staff
         self.trips = [trip(entry, named, self.reads_ledger) for entry in entries]
         self.who_may_raise = WHO_MAY_RAISE
@@ -194,13 +195,16 @@ def query(agent: str, run: int | None, action: str = "") -> str:
     return urlencode({key: value for key, value in named.items() if value})
 
 
-def caps(gauges: list[Gauge], named: Named, may_change: bool) -> list[Cap]:
+def caps(gauges: list[Gauge], named: Named, user: Any) -> list[Cap]:
     found: dict[int, Cap] = {}
+    may_change = rights.has(user, "change_budget") and user.is_staff
+    may_lower = rights.has(user, rights.LOWER_BUDGETS)
     for gauge in gauges:
         budget, scope = gauge.budget, gauge.scope
         if budget.pk not in found:
             url = reverse("admin:budgets_budget_change", args=[budget.pk]) if may_change else ""
-            found[budget.pk] = Cap(budget, url)
+            lower = reverse("lower-budget", args=[budget.pk]) if may_lower else ""
+            found[budget.pk] = Cap(budget, url, lower)
         if scope is None:
             continue
         agent, run = named.agents.get(scope.agent, ""), named.runs.get((scope.agent, scope.run))

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from proposals.console import stopping, views
+from proposals.console import lowering, stopping, views
 from proposals.console.forms import SignIn
 
 urlpatterns = [
@@ -16,6 +16,7 @@ urlpatterns = [
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
     path("recent/", views.recent, name="recent"),
     path("budgets/", views.budgets_page, name="budgets"),
+    path("budgets/<int:budget_id>/lower/", lowering.lower, name="lower-budget"),
     path("stop/", stopping.stop, name="stop"),
     path("stop/freeze/", stopping.freeze, name="freeze"),
     path("stop/lift/", stopping.lift, name="lift"),

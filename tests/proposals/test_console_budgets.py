@@ -572,3 +572,55 @@ class TestWhatAnActionRaises:
         box.failing.clear()
         browser.post(url, {"reason": "Asked the target again."})
         assert Proposal.objects.get().status == "committed"
+
+
+class TestLowering:
+    """An operator may tighten a cap at once; loosening it takes a policy administrator."""
+
+    def lower(self, budget, person, **form):
+        form = {"limit": "1", "reason": "Something loops."} | form
+        return signed_in(person).post(reverse("lower-budget", args=[budget.pk]), form)
+
+    def test_an_operator_lowers_a_limit_and_the_next_write_meets_it(self):
+        budget = cap()
+        factories.make_proposal()
+        answer = self.lower(budget, one_of("operators"))
+        assert answer.status_code == 302
+        budget.refresh_from_db()
+        assert budget.limit == 1
+        refused()
+        entry = LedgerEntry.objects.get(kind="budget.lowered")
+        assert entry.body == {"was": "3.00", "becomes": "1", "reason": "Something loops."}
+
+    @pytest.mark.parametrize(
+        "form",
+        [
+            {"limit": "3"},
+            {"limit": "4"},
+            {"limit": "-1"},
+            {"limit": "0.123"},
+            {"limit": "NaN"},
+            {"limit": "one"},
+            {"limit": ""},
+            {"reason": " "},
+        ],
+        ids=str,
+    )
+    def test_what_is_not_lower_or_has_no_reason_changes_nothing(self, form):
+        budget = cap()
+        answer = self.lower(budget, one_of("operators"), **form)
+        assert answer.status_code == 422
+        assert "Nothing was changed" in Page(answer).text
+        budget.refresh_from_db()
+        assert budget.limit == 3
+        assert not LedgerEntry.objects.filter(kind="budget.lowered").exists()
+
+    @pytest.mark.parametrize("group", GROUPS)
+    def test_takes_the_right_for_it(self, group):
+        budget = cap()
+        may = group in {"operators", "policy-administrators"}
+        person = one_of(group)
+        assert self.lower(budget, person).status_code == (302 if may else 403)
+        assert ("Lower" in see("budgets", person).text) == may
+        budget.refresh_from_db()
+        assert budget.limit == (1 if may else 3)

@@ -52,6 +52,7 @@ PEOPLE = {
     "proposals/<uuid:proposal_id>/retry/",
     "proposals/<uuid:proposal_id>/reconcile/",
     "budgets/",
+    "budgets/<int:budget_id>/lower/",
     "stop/",
     "stop/freeze/",
     "stop/lift/",
@@ -118,6 +119,7 @@ class Scene:
         plain = route.replace("([^/]+)", "1").replace("/?$", "").replace("^", "").replace("$", "")
         plain = plain.replace("(?P<name>[a-z0-9_.]+)", "toys.set").replace("\\.", ".")
         plain = plain.replace("(?P<run>.+)", "run-1").replace("(?P<rest>(?s:.*))", "nowhere")
+        plain = plain.replace("<int:budget_id>", "1")
         plain = plain.replace("(?P<freeze_id>[0-9]+)", str(self.freeze.pk))
         plain = plain.replace("(?P<name>[a-z0-9-]+)", self.agent.name)
         plain = plain.replace("<path:rest>", "nowhere").replace("(?P<url>.*)", "nowhere")
