@@ -22,6 +22,6 @@ def try_connections(**received: Any) -> None:
 @signals.worker_shutdown.connect
 def hand_back(**received: Any) -> None:
     """A stop that had to cut work short leaves nothing to wait for its lease."""
-    from proposals import execution
+    from proposals import attempts
 
-    execution.hand_back(execution.WORKER)
+    attempts.hand_back(attempts.WORKER)

@@ -282,7 +282,7 @@ GUARDS = [
     ),
     guard(
         "a fence that moved changes nothing",
-        "proposals/execution.py",
+        "proposals/attempts.py",
         "filter(pk=execution.pk, fence=execution.fence)\n    return held.update",
         "filter(pk=execution.pk)\n    return held.update",
         EXECUTION,
@@ -332,14 +332,14 @@ GUARDS = [
     ),
     guard(
         "a key is voided before it counts as not applied",
-        "proposals/execution.py",
+        "proposals/settling.py",
         "outcome = registry.get(claim.proposal.action).void(claim.params, key=claim.execution.key)",
         "outcome = None",
         EXECUTION,
     ),
     guard(
         "a new generation after a return",
-        "proposals/execution.py",
+        "proposals/settling.py",
         "        generation=proposal.generation + 1,\n        rechecks",
         "        rechecks",
         EXECUTION,

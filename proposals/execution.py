@@ -10,11 +10,7 @@ voided at the target, so that a late first writer is refused there. (Design page
 """
 
 import logging
-import os
-import socket
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -22,37 +18,16 @@ from django.db import transaction
 
 from budgets import accounts
 from budgets.exceptions import BudgetExceeded
-from ledger import clock, entries
-from ledger.canonical import digest
-from proposals import bell, crashpoints, freezing, gate, policy, seats
-from proposals.exceptions import ActionError, StaleTarget, TargetRefused, VoidedKey
-from proposals.lifecycle import WITHOUT_A_WRITE, Status, transition
+from ledger import clock
+from proposals import attempts, crashpoints, freezing, gate, policy, seats, settling
+from proposals.attempts import WORKER, Claim, record
+from proposals.exceptions import StaleTarget, TargetRefused, VoidedKey
+from proposals.lifecycle import Status
 from proposals.models import Execution, Proposal
 from proposals.policy import Effect
 from proposals.registry import Outcome, registry
 
 logger = logging.getLogger(__name__)
-
-
-def worker_name(pid: int) -> str:
-    """Whom a claim names: a process of this machine. Children of a pool share their parent's."""
-    return f"{socket.gethostname()}:{pid}"
-
-
-WORKER = worker_name(os.getpid())
-ACTOR = "system:worker"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """An execution that is ours while its fence stands; a refusal says why not to apply it."""
-
-    execution: Execution
-    proposal: Proposal
-    params: dict[str, Any]
-    had_intent: bool
-    refusal: str = ""
-    is_expired: bool = False
 
 
 def run(execution_id: UUID | str) -> None:
@@ -63,9 +38,9 @@ def run(execution_id: UUID | str) -> None:
     crashpoints.reach("claim.done")
     if claim.refusal:
         if claim.had_intent:
-            close_unapplied(claim, give_back, claim.refusal)
+            settling.close_unapplied(claim, settling.give_back, claim.refusal)
         else:
-            give_back(claim, claim.refusal)
+            settling.give_back(claim, claim.refusal)
         return
     if not intend(claim):
         return
@@ -74,17 +49,17 @@ def run(execution_id: UUID | str) -> None:
         outcome = apply(claim)
     except StaleTarget as error:
         reason = "The target changed after it was checked, so nothing was written."
-        close_unapplied(claim, give_back, reason, found=error.found)
+        settling.close_unapplied(claim, settling.give_back, reason, found=error.found)
     except VoidedKey:
-        give_back(claim, "An earlier attempt was stopped before it wrote anything.")
+        settling.give_back(claim, "An earlier attempt was stopped before it wrote anything.")
     except TargetRefused as error:
-        close_unapplied(claim, fail, str(error))
+        settling.close_unapplied(claim, settling.fail, str(error))
     except Exception as error:  # the default branch is "unknown", never "failed" (protocols)
         logger.exception("Applying %s did not end clearly", claim.execution)
-        try_later(claim, error)
+        settling.try_later(claim, error)
     else:
         crashpoints.reach("apply.done")
-        settle(claim, outcome)
+        settling.settle(claim, outcome)
     crashpoints.reach("settle.done")
 
 
@@ -204,11 +179,11 @@ def intend(claim: Claim) -> bool:
     execution = claim.execution
     if stop := freezing.stop_for(proposal):
         if not claim.had_intent:
-            mine(execution, status=Execution.Status.QUEUED, lease_until=None)
+            attempts.mine(execution, status=Execution.Status.QUEUED, lease_until=None)
             execution.status = Execution.Status.QUEUED
         hold(proposal, execution, now, stop, settings.HELD_RETRY_SECONDS)
         return False
-    if not mine(
+    if not attempts.mine(
         execution, status=Execution.Status.INTENDED, intended_at=execution.intended_at or now
     ):
         return False
@@ -226,240 +201,3 @@ def apply(claim: Claim) -> Outcome:
     return action.apply(
         claim.params, key=claim.execution.key, expected=claim.execution.of_check.before or {}
     )
-
-
-# Settle
-
-
-@transaction.atomic
-def settle(claim: Claim, outcome: Outcome) -> None:
-    """Record what was written: result, after-image, compensation and status, all or nothing."""
-    proposal = Proposal.objects.select_related("agent", "run").lock(claim.proposal.pk)
-    now = clock.now()
-    compensation = outcome.compensation.as_json() if outcome.compensation else None
-    if not mine(
-        claim.execution,
-        status=Execution.Status.COMMITTED,
-        settled_at=now,
-        result=outcome.result,
-        after=outcome.after,
-        compensation=compensation,
-    ):
-        late_evidence(proposal, claim.execution, now)
-        return
-    transition(
-        proposal,
-        Status.COMMITTED,
-        actor=ACTOR,
-        at=now,
-        body=facts_of(claim.execution)
-        | {"result": digest(outcome.result), "after": digest(outcome.after)},
-        result=outcome.result,
-        error=None,
-        reason="",
-        rechecks=0,
-        committed_at=now,
-    )
-    if proposal.compensates_id:
-        mark_undone(proposal, now)
-    crashpoints.reach("settle.written")
-
-
-def mark_undone(undo: Proposal, now: datetime) -> None:
-    """The commit that this one compensates is undone now; and what that one undid, is not.
-
-    But an undo whose place another has taken meanwhile stays undone: no commit has two.
-    """
-    undone, target_id = True, undo.compensates_id
-    while target_id:
-        target = Proposal.objects.select_related("run").lock(target_id)
-        if not undone and target.compensates_id and place_is_taken(target):
-            undone, target_id = True, target.compensates_id
-            continue
-        target.is_undone = undone
-        target.updated_at = now
-        entries.append(
-            chain=target,
-            kind="proposal.undone" if undone else "proposal.redone",
-            actor=ACTOR,
-            at=now,
-            body={"by": str(undo.pk)},
-            **target.look_ups(),
-        )
-        target.save(update_fields=["is_undone", "updated_at", "ledger_number", "ledger_hash"])
-        undone, target_id = not undone, target.compensates_id
-
-
-def place_is_taken(undo: Proposal) -> bool:
-    """Whether another undo of the same commit is open or committed. Locks that commit."""
-    if undo.compensates_id is None:
-        return False
-    Proposal.objects.lock(undo.compensates_id)
-    others = Proposal.objects.filter(compensates=undo.compensates_id, is_undone=False)
-    return others.exclude(pk=undo.pk).exclude(status__in=WITHOUT_A_WRITE).exists()
-
-
-def close_unapplied(claim: Claim, close: Any, reason: str, **facts: Any) -> None:
-    """Close an attempt that had an intent as not applied: void its key first, for ever.
-
-    If the key turns out to have applied after all, that is the truth, and it is settled instead.
-    """
-    try:
-        outcome = registry.get(claim.proposal.action).void(claim.params, key=claim.execution.key)
-    except Exception as error:  # as long as the key may still apply, nothing is decided
-        logger.exception("The key of %s could not be voided", claim.execution)
-        try_later(claim, error)
-        return
-    crashpoints.reach("void.done")
-    if outcome is not None:
-        settle(claim, outcome)
-    else:
-        close(claim, reason, **facts)
-
-
-@transaction.atomic
-def give_back(claim: Claim, reason: str, *, found: dict[str, Any] | None = None) -> None:
-    """Send the proposal back for a fresh check, or let it expire; nothing was written."""
-    proposal = Proposal.objects.select_related("agent", "run").lock(claim.proposal.pk)
-    now = clock.now()
-    if not mine(
-        claim.execution,
-        status=Execution.Status.RETURNED,
-        settled_at=now,
-        found=found,
-        error={"code": "returned", "detail": reason, "retryable": True},
-    ):
-        return
-    body = facts_of(claim.execution) | {"reason": reason}
-    if claim.is_expired:
-        transition(proposal, Status.EXPIRED, actor=ACTOR, at=now, body=body, reason=reason)
-        return
-    transition(
-        proposal,
-        Status.SUBMITTED,
-        actor=ACTOR,
-        at=now,
-        body=body,
-        reason=reason,
-        generation=proposal.generation + 1,
-        rechecks=proposal.rechecks + 1,
-    )
-    bell.ring_check(proposal.pk)
-
-
-@transaction.atomic
-def fail(claim: Claim, reason: str) -> None:
-    """Record that the target definitely did not take it. A person may retry."""
-    proposal = Proposal.objects.select_related("agent", "run").lock(claim.proposal.pk)
-    now = clock.now()
-    error = {"code": "target-refused", "detail": reason[:500], "retryable": True}
-    if not mine(claim.execution, status=Execution.Status.FAILED, settled_at=now, error=error):
-        return
-    transition(
-        proposal,
-        Status.FAILED,
-        actor=ACTOR,
-        at=now,
-        body=facts_of(claim.execution) | {"error": error["code"]},
-        reason=reason[:500],
-        error=error,
-    )
-
-
-@transaction.atomic
-def try_later(claim: Claim, error: Exception) -> None:
-    """Leave the intent standing and come back under the same key; at last, ask people."""
-    proposal = Proposal.objects.select_related("agent", "run").lock(claim.proposal.pk)
-    now = clock.now()
-    execution = claim.execution
-    detail = str(error) if isinstance(error, ActionError) else type(error).__name__
-    trouble = {"code": "outcome-unclear", "detail": detail[:500], "retryable": False}
-    if execution.fence < settings.EXECUTION_MAX_ATTEMPTS:
-        wait = timedelta(seconds=min(2**execution.fence, settings.EXECUTION_LEASE_SECONDS))
-        if mine(execution, lease_until=now + wait, error=trouble):
-            record(proposal, execution, "execution.postponed", now, error=detail[:500])
-        return
-    if mine(execution, status=Execution.Status.UNKNOWN, settled_at=now, error=trouble):
-        transition(
-            proposal,
-            Status.UNKNOWN,
-            actor=ACTOR,
-            at=now,
-            body=facts_of(execution) | {"error": trouble["detail"]},
-            reason=f"It is not known whether this was written: {trouble['detail']}"[:500],
-            error=trouble,
-        )
-
-
-# Stop
-
-
-def hand_back(worker: str) -> int:
-    """Queue again what a worker that is stopping claimed, so that nobody waits for its lease.
-
-    Never what has an intent: whether that was written is found out under the same key, once its
-    lease has ended. Returns how many were handed back.
-    """
-    claimed = Execution.objects.filter(status=Execution.Status.CLAIMED, claimed_by=worker)
-    return sum(queue_again(execution) for execution in claimed.select_related("of_check"))
-
-
-@transaction.atomic
-def queue_again(execution: Execution) -> bool:
-    """Give up one claim, and raise its fence: should its worker live after all, it is too late."""
-    proposal = Proposal.objects.select_related("agent", "run").lock(execution.proposal_id)
-    now = clock.now()
-    claimed = Execution.objects.filter(
-        pk=execution.pk, fence=execution.fence, status=Execution.Status.CLAIMED, intended_at=None
-    )
-    execution.fence += 1
-    if not claimed.update(
-        status=Execution.Status.QUEUED, fence=execution.fence, lease_until=None, run_after=now
-    ):
-        return False
-    record(proposal, execution, "execution.handed_back", now)
-    bell.ring_execution(execution.pk)
-    return True
-
-
-# Common to all steps
-
-
-def mine(execution: Execution, **changes: Any) -> bool:
-    """Change the row if this fence still holds it; False if another worker took over."""
-    held = Execution.objects.open().filter(pk=execution.pk, fence=execution.fence)
-    return held.update(**changes) == 1
-
-
-def facts_of(execution: Execution) -> dict[str, Any]:
-    """What every ledger entry about an attempt says."""
-    return {
-        "attempt": execution.attempt,
-        "fence": execution.fence,
-        "generation": execution.generation,
-        "key": execution.key,
-        "digest": execution.of_check.digest,
-    }
-
-
-def record(
-    proposal: Proposal, execution: Execution, kind: str, now: datetime, **facts: str
-) -> None:
-    """Enter a step that leaves the status as it is into the ledger of the proposal."""
-    entries.append(
-        chain=proposal,
-        kind=kind,
-        actor=ACTOR,
-        actor_name=execution.claimed_by,
-        at=now,
-        body=facts_of(execution) | {name: fact for name, fact in facts.items() if fact},
-        **proposal.look_ups(),
-    )
-    # Not a change of status: the history of the proposal has nothing to tell about it.
-    proposal.save_chain()
-
-
-def late_evidence(proposal: Proposal, execution: Execution, now: datetime) -> None:
-    """A worker that lost its lease saw its write succeed: keep that as evidence, change nothing."""
-    record(proposal, execution, "execution.late_evidence", now)
-    logger.warning("%s was settled by another worker first", execution)

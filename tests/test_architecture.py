@@ -12,7 +12,9 @@ DOORS = ("api", "console", "admin", "tasks", "management", "demonstration")
 VERBS = (
     "services",
     "checks",
+    "attempts",
     "execution",
+    "settling",
     "dispatch",
     "gate",
     "seats",

@@ -22,7 +22,7 @@ from django.db import connection
 from ledger import clock
 from ledger.models import LedgerEntry
 from ledger.verify import Result, verify
-from proposals import execution
+from proposals import attempts, execution
 from proposals.management import databases
 from proposals.management.commands import start
 from proposals.management.supervisor import CannotStart, Supervisor
@@ -80,7 +80,7 @@ class TestHandingBack:
         return execution.take(Execution.objects.get().pk)
 
     def test_a_claim_without_an_intent_is_queued_again_at_once(self, claim):
-        assert execution.hand_back(execution.WORKER) == 1
+        assert attempts.hand_back(attempts.WORKER) == 1
         assert Execution.objects.due(clock.now()).count() == 1
         entry = LedgerEntry.objects.order_by("pk").last()
         assert entry.kind == "execution.handed_back"
@@ -89,14 +89,14 @@ class TestHandingBack:
 
     def test_a_claim_with_an_intent_is_never_handed_back(self, claim):
         assert execution.intend(claim)
-        assert execution.hand_back(execution.WORKER) == 0
+        assert attempts.hand_back(attempts.WORKER) == 0
         assert not Execution.objects.due(clock.now()).exists()
 
     def test_the_claim_of_another_worker_is_left_alone(self, claim):
-        assert execution.hand_back(execution.worker_name(0)) == 0
+        assert attempts.hand_back(attempts.worker_name(0)) == 0
 
     def test_whoever_goes_on_after_handing_back_is_too_late(self, claim):
-        execution.hand_back(execution.WORKER)
+        attempts.hand_back(attempts.WORKER)
         assert not execution.intend(claim)
         assert Execution.objects.get().status == Execution.Status.QUEUED
 

@@ -6,7 +6,7 @@ A harness that finds nothing proves something only if it would have found what i
 from collections.abc import Callable
 from typing import Any
 
-from proposals import execution
+from proposals import attempts, settling
 from proposals.actions import receipts, writing
 from proposals.models import Execution
 
@@ -35,12 +35,12 @@ def without_fences() -> None:
     def mine(held: Execution, **changes: Any) -> bool:
         return Execution.objects.filter(pk=held.pk).update(**changes) == 1
 
-    execution.mine = mine
+    attempts.mine = mine
 
 
 def without_capture() -> None:
     """What was reserved for a write stays held after it."""
-    execution.transition.__globals__["settle_budgets"] = lambda *args: None
+    settling.transition.__globals__["settle_budgets"] = lambda *args: None
 
 
 BREAKAGES: dict[str, Callable[[], None]] = {

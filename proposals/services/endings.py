@@ -8,8 +8,7 @@ from django.db import transaction
 
 from ledger import clock
 from ledger.canonical import digest
-from proposals import bell, rights
-from proposals import execution as execution_steps
+from proposals import bell, rights, settling
 from proposals.exceptions import (
     ActionError,
     AlreadyUndone,
@@ -111,7 +110,7 @@ def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
     proposal = lock(proposal_id)
     require(proposal, Status.FAILED)
     if proposal.compensates_id and (
-        execution_steps.place_is_taken(proposal) or lock(proposal.compensates_id).is_undone
+        settling.place_is_taken(proposal) or lock(proposal.compensates_id).is_undone
     ):
         raise AlreadyUndone
     transition(
@@ -182,7 +181,7 @@ def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
                 **who,
             )
             if proposal.compensates_id:
-                execution_steps.mark_undone(proposal, now)
+                settling.mark_undone(proposal, now)
         else:
             detail = "The target was asked: it was not written."
             transition(

@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group
 
 from ledger import clock
 from ledger.models import LedgerEntry
-from proposals import execution, services
+from proposals import execution, services, settling
 from proposals.models import Execution, Proposal, Rule
 from tests import factories
 from tests.factories import fresh, make_checked, make_person, painting, work
@@ -133,7 +133,7 @@ class TestSettle:
         lease_ends()
         execution.run(attempt().pk)
         assert fresh(approved).status == "committed"
-        execution.settle(late, outcome)
+        settling.settle(late, outcome)
         assert LedgerEntry.objects.filter(kind="proposal.committed").count() == 1
         assert LedgerEntry.objects.filter(kind="execution.late_evidence").count() == 1
         assert len(toybox.effects) == 1

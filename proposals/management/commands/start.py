@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections
 
-from proposals import defaults, execution
+from proposals import attempts, defaults
 from proposals.management import databases
 from proposals.management.supervisor import (
     CannotStart,
@@ -134,7 +134,7 @@ def hand_back_for(supervisor: Supervisor) -> None:
     for pid in supervisor.take_gone():
         close_old_connections()
         try:
-            execution.hand_back(execution.worker_name(pid))
+            attempts.hand_back(attempts.worker_name(pid))
         except DatabaseError:  # then its claims wait for the end of their leases
             logger.warning("Claims of process %s could not be handed back", pid, exc_info=True)
 
