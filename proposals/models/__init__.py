@@ -6,6 +6,8 @@ from proposals.models.execution import Execution
 from proposals.models.freeze import Freeze
 from proposals.models.proposal import Evidence, IdempotencyKey, Proposal, Revision, Run
 from proposals.models.review import Review
+from proposals.models.rule_hits import RuleHits, RuleTally
+from proposals.models.run_undo import RunUndo, RunUndoStep
 
 __all__ = [
     "Agent",
@@ -20,5 +22,9 @@ __all__ = [
     "Review",
     "Revision",
     "Rule",
+    "RuleHits",
+    "RuleTally",
     "Run",
+    "RunUndo",
+    "RunUndoStep",
 ]

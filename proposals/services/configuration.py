@@ -23,6 +23,8 @@ def save_rule(*, rule: Rule, person: Any, is_new: bool) -> Rule:
         rule.version = 1
     else:
         rule.version = 1 + Rule.objects.select_for_update(no_key=True).get(pk=rule.pk).version
+    if person is not None:
+        rule._history_user = person  # also where no request tells the history who it was
     rule.save()
     record_change(
         stream="policy",
