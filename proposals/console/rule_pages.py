@@ -15,6 +15,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods
 
+from ledger.canonical import digest
 from proposals import drafting, gate, replay, rights, rule_hits, services, text
 from proposals.console import presenters
 from proposals.console.forms import LARGEST_KEY
@@ -166,7 +167,20 @@ def verdict_words(verdict: Verdict) -> str:
 # Trying an edit
 
 
-class TryForm(forms.ModelForm):
+class RuleForm(forms.ModelForm):
+    """What both pages have in common: lines end in one way, and what was shown is what is saved."""
+
+    def clean_condition(self) -> str:
+        return str(self.cleaned_data["condition"]).replace("\r\n", "\n")
+
+
+def seen(rule: Rule, exceptions: dict[int, int] | None = None) -> str:
+    """Names what a replay was shown for, so that nothing else is saved unseen."""
+    content = [str(getattr(rule, name)) for name in rulemaking.FIELDS]
+    return digest([content, sorted((exceptions or {}).items())])
+
+
+class TryForm(RuleForm):
     """A rule as it might be. The groups are those that exist."""
 
     version = forms.IntegerField(widget=forms.HiddenInput, min_value=1, max_value=LARGEST_KEY)
@@ -188,7 +202,7 @@ class TryForm(forms.ModelForm):
         described(self)
 
 
-class AllowForm(forms.ModelForm):
+class AllowForm(RuleForm):
     """A rule that allows what is like a proposal."""
 
     class Meta:
@@ -238,7 +252,9 @@ def try_rule(request: Request, rule_id: int) -> HttpResponse:
     found = None
     if request.method == "POST" and form.is_valid():
         edited: Rule = form.instance
-        if "save" in request.POST:
+        if "save" in request.POST and request.POST.get("seen") != seen(edited):
+            form.add_error(None, UNSEEN)
+        elif "save" in request.POST:
             fields = {name: form.cleaned_data[name] for name in rulemaking.FIELDS}
             version = form.cleaned_data["version"]
             try:
@@ -258,6 +274,7 @@ def try_rule(request: Request, rule_id: int) -> HttpResponse:
         "replay": found,
         "may_save": rights.has(request.user, rights.CHANGE_RULES),
         "is_wide": found and danger_of(form.instance),
+        "seen": seen(form.instance) if found else "",
     }
     return render(request, "console/rule_try.html", context, status=422 if form.errors else 200)
 
@@ -294,6 +311,10 @@ class AllowPage:
             one not in {f"{each.pk}:{each.version}" for each in draft.in_the_way} for one in chosen
         )
         self.replay: ReplayView | None = None
+
+    @property
+    def seen(self) -> str:
+        return seen(self.form.instance, self.exceptions)
 
     @property
     def exception_rows(self) -> list[dict[str, Any]]:
@@ -333,8 +354,8 @@ def always_allow(request: Request, proposal_id: UUID) -> HttpResponse:
     context["page"] = page
     try:
         if request.method == "POST" and page.form.is_valid() and "save" in request.POST:
-            if page.outdated:
-                raise InvalidRequest(OUTDATED)
+            if page.outdated or request.POST.get("seen") != page.seen:
+                raise InvalidRequest(OUTDATED if page.outdated else UNSEEN)
             saved = services.allow_always(
                 proposal_id=found.pk,
                 person=request.user,
@@ -347,10 +368,15 @@ def always_allow(request: Request, proposal_id: UUID) -> HttpResponse:
             page.try_it()
     except (ProposalError, ValidationError) as refusal:
         refuse(page.form, refusal)
+        if page.replay is None and str(refusal) in {OUTDATED, UNSEEN}:
+            page.try_it()
     is_refused = page.form.is_bound and bool(page.form.errors)
     return render(request, "console/always_allow.html", context, status=422 if is_refused else 200)
 
 
 RECHECKED = "What waits for people is checked again by it; no open proposal gets looser treatment."
 KEEPS_WAITING = "It holds for what comes from now on; what waits for people already keeps waiting."
+UNSEEN = (
+    "It was edited since it was tried. This is what it would have done; save it if that is right."
+)
 OUTDATED = "A rule that you chose an exception from was changed meanwhile. Look at it again."
