@@ -130,17 +130,21 @@ class ReplayView:
         self.others = [flipped(one) for one in others[:MOST_SHOWN]]
         self.let_through_count, self.others_count = len(let_through), len(others)
         self.unlisted = len(let_through) + len(others) - len(self.let_through) - len(self.others)
-        fates = Counter(FATES[Status(one.proposal.status)] for one in let_through)
-        self.fates = [(word, fates[word]) for word in dict.fromkeys(FATES.values()) if fates[word]]
-        self.rejected = fates[FATES[Status.REJECTED]] + fates[FATES[Status.DENIED]]
+        fates = Counter(Status(one.proposal.status) for one in let_through)
+        self.fates = [
+            (words[fates[status] != 1], fates[status])
+            for status, words in FATES.items()
+            if fates[status]
+        ]
+        self.rejected = fates[Status.REJECTED] + fates[Status.DENIED]
 
 
 FATES = {
-    Status.PENDING: "wait for people now",
-    Status.APPROVED: "are approved",
-    Status.COMMITTED: "were written",
-    Status.REJECTED: "were rejected by people",
-    Status.DENIED: "were denied",
+    Status.PENDING: ("waits for people now", "wait for people now"),
+    Status.APPROVED: ("is approved", "are approved"),
+    Status.COMMITTED: ("was written", "were written"),
+    Status.REJECTED: ("was rejected by a person", "were rejected by people"),
+    Status.DENIED: ("was denied", "were denied"),
 }
 
 

@@ -107,7 +107,7 @@ def sums(runs: Iterable[Run]) -> dict[int, Sums]:
     rows = own.values("run", "status", "is_undone").annotate(
         number=Count("pk"),
         latest=Max("updated_at"),
-        objects=Sum(ImpactFact("objects", IntegerField())),
+        touched=Sum(ImpactFact("objects", IntegerField())),
     )
     for row in rows:
         entry = found.setdefault(
@@ -117,7 +117,7 @@ def sums(runs: Iterable[Run]) -> dict[int, Sums]:
         entry["statuses"][Status(row["status"])] += row["number"]
         entry["latest"] = max(filter(None, [entry["latest"], row["latest"]]))
         if row["status"] == Status.COMMITTED:
-            entry["objects"] += int(row["objects"] or 0)
+            entry["objects"] += int(row["touched"] or 0)
             entry["undone"] += row["number"] if row["is_undone"] else 0
     for run_id, money in moved(own.filter(status=Status.COMMITTED)).items():
         found[run_id]["money"] = tuple(sorted(money))

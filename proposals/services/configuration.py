@@ -24,7 +24,8 @@ def save_rule(*, rule: Rule, person: Any, is_new: bool) -> Rule:
     else:
         rule.version = 1 + Rule.objects.select_for_update(no_key=True).get(pk=rule.pk).version
     if person is not None:
-        rule._history_user = person  # also where no request tells the history who it was
+        # So that the history knows who it was also where no request tells it.
+        rule._history_user = person  # type: ignore[attr-defined]
     rule.save()
     record_change(
         stream="policy",

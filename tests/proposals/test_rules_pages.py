@@ -209,8 +209,8 @@ class TestTryingAnEdit:
         low = make_checked(params=painting("black", toy="car"))
         page = Page(attempt(rule(MEDIUM), effect="allow"))
         assert "2 would have been let through without a person" in page.text
-        assert "1 wait for people now" in page.text
-        assert "1 were rejected by people" in page.text
+        assert "1 waits for people now" in page.text
+        assert "1 was rejected by a person" in page.text
         assert "ended in a no" in page.text
         for one in (waits, rejected):
             assert page.all("a", href=reverse("proposal", args=[one.pk]))
