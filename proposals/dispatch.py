@@ -15,9 +15,9 @@ from django.db import DatabaseError
 
 from budgets import refusals
 from ledger import clock
-from proposals import bell, checks, execution, gate, services
+from proposals import bell, checks, execution, gate, rule_hits, services
 from proposals.lifecycle import Status
-from proposals.models import Execution, Proposal
+from proposals.models import Execution, Proposal, RunUndo
 
 logger = logging.getLogger(__name__)
 BATCH = 50
@@ -52,6 +52,7 @@ class Sweep:
             now,
         )
         touched += expire(now) + recheck_for_new_rules() + refusals.sum_up()
+        touched += undo_runs(now) + rule_hits.sum_up()
         horizon = now - timedelta(minutes=10)
         self.rung = {row: at for row, at in self.rung.items() if at > horizon}
         return touched
@@ -93,6 +94,15 @@ def expire(now: datetime) -> int:
     """Expire what is past its deadline."""
     overdue = Proposal.objects.overdue(now).values_list("pk", flat=True)[:BATCH]
     return sum(services.expire(proposal_id=proposal_id) for proposal_id in overdue)
+
+
+def undo_runs(now: datetime) -> int:
+    """Go on with every undo of a run that is due; one that cannot go on delays no other."""
+    due = RunUndo.objects.filter(finished_at=None, due_at__lte=now).order_by("due_at")
+    undoings = list(due.values_list("pk", flat=True)[:BATCH])
+    for undoing_id in undoings:
+        attempt(lambda row_id: services.advance_run_undo(undoing_id=row_id), undoing_id)
+    return len(undoings)
 
 
 def recheck_for_new_rules() -> int:

@@ -6,6 +6,7 @@ are added, which no rule can lower.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -36,6 +37,15 @@ class Findings:
         return self.compensation is not None
 
 
+@dataclass(frozen=True)
+class AsOf:
+    """A moment to judge by that is not now, and what was counted for it."""
+
+    now: datetime
+    committed: int = 0
+    undone: int = 0
+
+
 def rules() -> list[RuleData]:
     """The rules in force."""
     return [rule.data() for rule in Rule.objects.filter(is_active=True)]
@@ -47,7 +57,11 @@ def policy_digest(in_force: Iterable[RuleData]) -> str:
 
 
 def judge(
-    proposal: Proposal, revision: Revision, findings: Findings, in_force: list[RuleData]
+    proposal: Proposal,
+    revision: Revision,
+    findings: Findings,
+    in_force: list[RuleData],
+    as_of: AsOf | None = None,
 ) -> Verdict:
     """The verdict of these rules on these findings, with the floors that no rule can lower."""
     base = Tier(findings.base_tier)
@@ -58,7 +72,7 @@ def judge(
         action=proposal.action,
         tier=base,
         is_reversible=findings.is_reversible,
-        facts=facts(proposal, revision, findings),
+        facts=facts(proposal, revision, findings, as_of),
     )
     if is_clean_undo(proposal, revision, findings, verdict):
         return replace(verdict, effect=Effect.ALLOW, approvals=0, groups=())
@@ -67,12 +81,12 @@ def judge(
     return verdict
 
 
-def facts(proposal: Proposal, revision: Revision, findings: Findings) -> dict[str, Any]:
+def facts(
+    proposal: Proposal, revision: Revision, findings: Findings, as_of: AsOf | None = None
+) -> dict[str, Any]:
     """What a condition may speak about."""
     agent = proposal.agent
-    committed = Proposal.objects.filter(
-        agent=agent, action=proposal.action, status=Status.COMMITTED
-    )
+    as_of = as_of or present(proposal)
     return {
         "params": revision.params,
         "before": findings.before or {},
@@ -81,12 +95,21 @@ def facts(proposal: Proposal, revision: Revision, findings: Findings) -> dict[st
         "agent": {"name": agent.name if agent else "", "owner": agent.owner_id if agent else 0},
         "run": {"name": proposal.run.name if proposal.run else ""},
         "resource": proposal.resource,
-        "history": {
-            "committed": committed.count(),
-            "undone": committed.filter(is_undone=True).count(),
-        },
-        "now": clock.now(),
+        "history": {"committed": as_of.committed, "undone": as_of.undone},
+        "now": as_of.now,
     }
+
+
+def present(proposal: Proposal) -> AsOf:
+    """Now, with what the agent has done by this action so far."""
+    committed = Proposal.objects.filter(
+        agent=proposal.agent, action=proposal.action, status=Status.COMMITTED
+    )
+    return AsOf(
+        clock.now(),
+        committed=committed.count(),
+        undone=committed.filter(is_undone=True).count(),
+    )
 
 
 def is_clean_undo(

@@ -20,7 +20,7 @@ from proposals import defaults, services
 from proposals.demonstration import people
 from proposals.exceptions import OverBudget
 from proposals.lifecycle import Status
-from proposals.models import Freeze, Proposal, Review
+from proposals.models import Freeze, Proposal, Review, Rule, RunUndo
 from tests import factories
 from tests.factories import fresh, make_checked, make_person, painting, work
 from tests.toys import box
@@ -128,6 +128,7 @@ def settled(page) -> str:
 def every_page() -> dict[str, str]:
     """Each kind of page, with something on it."""
     done = committed()
+    taken_back = being_undone()
     box.colours["bear"] = "pink"
     moved, high, hidden = waiting(), waiting("high"), waiting(note="paid \u202e\u200b twice")
     box.colours["bear"] = "green"
@@ -144,12 +145,40 @@ def every_page() -> dict[str, str]:
         "review of what is done": reverse(item, args=[done.pk]),
         "undo with a conflict": reverse("undo", args=[done.pk]),
         "recent": reverse("recent"),
+        "runs": reverse("runs"),
+        "run": reverse("run", args=[done.run_id]),
+        "undo of a run with a conflict": reverse("undo-run", args=[done.run_id]),
+        "undo of a run under way": reverse("run-undoing", args=[taken_back.run_id, taken_back.pk]),
+        "rules": reverse("rules"),
+        "try a rule": reverse("try-rule", args=[Rule.objects.earliest("pk").pk]),
+        "always allow": reverse("always-allow", args=[moved.pk]),
+        "always allow, refused": reverse("always-allow", args=[high.pk]),
         "budgets": reverse("budgets"),
         "lower a budget": reverse("lower-budget", args=[Budget.objects.earliest("pk").pk]),
         "stop": reverse("stop"),
         "help": reverse("help"),
         "nothing there": "/nothing/",
     }
+
+
+def being_undone() -> RunUndo:
+    """A run of which one write is in conflict, one is undone, and one waits for people."""
+    kept, _, high = (
+        make_checked(run="taken back", params=painting("pink", toy=toy, tier=tier))
+        for toy, tier in (("duck", "low"), ("bear", "low"), ("car", "high"))
+    )
+    for name in ("saul", "sara"):
+        groups = ["reviewers", "senior-reviewers", "operators", "policy-administrators"]
+        factories.approve(high, reviewer=make_person(name, groups=groups), fact="car")
+    work()
+    box.colours["duck"] = "purple"
+    olga = make_person("olga", groups=["operators"])
+    undoing = services.undo_run(run_id=kept.run_id, person=olga, reason="A mix-up.")
+    for _ in range(2):
+        services.advance_run_undo(undoing_id=undoing.pk)
+        work()
+    services.advance_run_undo(undoing_id=undoing.pk)
+    return undoing
 
 
 def spend(agent) -> None:
@@ -192,7 +221,7 @@ class TestEveryPage:
     @pytest.mark.parametrize("look", LOOKS)
     def test_is_accessible_and_fits_its_width(self, desk, look):
         pages = every_page()
-        saul = make_person("saul", groups=["reviewers", "senior-reviewers", "operators"])
+        saul = make_person("saul")
         page = desk.page(saul, reduced_motion="reduce", **look)
         for name, address in {**pages, "sign-in": reverse("sign-in")}.items():
             if name == "sign-in":
@@ -296,6 +325,32 @@ class TestWithoutScript:
         page.get_by_role("button", name="Lift").click()
         page.get_by_text("Lifted: agent billing-bot.").wait_for()
         assert not Freeze.objects.filter(lifted_at=None).exists()
+
+    def test_a_person_undoes_a_run_and_tries_a_rule(self, desk):
+        first = make_checked(params=painting("blue"))
+        make_checked(params=painting("green"))
+        olga = make_person("olga", groups=["operators", "policy-administrators"])
+        page = desk.page(olga, java_script_enabled=False)
+        page.goto(reverse("run", args=[first.run_id]))
+        page.get_by_role("link", name="Undo the whole run").click()
+        page.get_by_label("Reason").fill("A mix-up.")
+        page.get_by_role("button", name="Undo this run").click()
+        page.get_by_text("You may leave this page").first.wait_for()
+        for _ in range(4):
+            services.advance_run_undo(undoing_id=RunUndo.objects.get().pk)
+            work()
+        page.get_by_role("link", name="Look again").click()
+        page.get_by_text("Everything was taken back").wait_for()
+        assert box.colours["bear"] == "brown"
+
+        page.get_by_role("link", name="Rules", exact=True).click()
+        page.get_by_role("link", name="Medium needs one reviewer", exact=True).click()
+        page.get_by_label("Approvals").fill("2")
+        page.get_by_role("button", name="Show what this would have done").click()
+        page.get_by_role("heading", name="What this would have done").wait_for()
+        page.get_by_role("button", name="Save the rule").click()
+        page.get_by_text("Saved: Medium needs one reviewer").wait_for()
+        assert Rule.objects.get(name="Medium needs one reviewer").approvals == 2
 
 
 class TestByKeyboard:

@@ -126,6 +126,14 @@ class UndoForm(Refusable):
     over_conflicts = forms.BooleanField(required=False)
 
 
+class RunUndoForm(Refusable):
+    """Why a whole run is taken back, and what happens to what it has not written yet."""
+
+    reason = forms.CharField(required=False, max_length=2000)
+    withdraws_open = forms.BooleanField(required=False)
+    freezes = forms.BooleanField(required=False)
+
+
 class ReasonForm(Refusable):
     """A reason alone."""
 

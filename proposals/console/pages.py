@@ -5,14 +5,14 @@ from typing import Any
 
 from django.urls import reverse
 
-from proposals import checks, live, rights, seats, services, text
+from proposals import checks, drafting, live, rights, seats, services, text
 from proposals.console import budgets, diff, presenters
 from proposals.console.lists import Place
 from proposals.lifecycle import Status
 from proposals.models import Check, Evidence, Proposal, Review, Revision
 from proposals.policy import Effect
 from proposals.registry import Call, Delivery, Tier, registry
-from proposals.services import decisions
+from proposals.services import decisions, rulemaking
 
 GROUPS_SHOWN = 25
 VERDICTS = (
@@ -252,6 +252,13 @@ class ReviewPage(Page):
         if proposal.status != Status.COMMITTED or proposal.is_undone or not self.undo_sentence:
             return ""
         return reverse("undo", args=[proposal.pk])
+
+    @property
+    def allow_url(self) -> str:
+        """Where a rule can be drafted from this, for those who may change rules."""
+        if not rulemaking.may_allow(self.user) or drafting.refusal(self.proposal):
+            return ""
+        return reverse("always-allow", args=[self.proposal.pk])
 
     @property
     def may_retry(self) -> bool:

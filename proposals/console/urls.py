@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from proposals.console import lowering, stopping, views
+from proposals.console import lowering, rule_pages, run_undo, runs, stopping, views
 from proposals.console.forms import SignIn
 
 urlpatterns = [
@@ -22,6 +22,13 @@ urlpatterns = [
     path("stop/lift/", stopping.lift, name="lift"),
     path("stop/suspend/", stopping.suspend, name="suspend"),
     path("stop/resume/", stopping.resume, name="resume"),
+    path("runs/", runs.runs, name="runs"),
+    path("runs/<int:run_id>/", runs.run, name="run"),
+    path("runs/<int:run_id>/undo/", run_undo.undo_run, name="undo-run"),
+    path("runs/<int:run_id>/undo/<uuid:undoing_id>/", run_undo.undoing, name="run-undoing"),
+    path("rules/", rule_pages.rules, name="rules"),
+    path("rules/<int:rule_id>/try/", rule_pages.try_rule, name="try-rule"),
+    path("proposals/<uuid:proposal_id>/allow/", rule_pages.always_allow, name="always-allow"),
     path("help/", views.help_page, name="help"),
     path("proposals/<uuid:proposal_id>/", views.proposal, name="proposal"),
     path("proposals/<uuid:proposal_id>/decide/", views.decide, name="decide"),

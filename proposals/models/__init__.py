@@ -7,6 +7,8 @@ from proposals.models.freeze import Freeze
 from proposals.models.operator_token import OperatorToken
 from proposals.models.proposal import Evidence, IdempotencyKey, Proposal, Revision, Run
 from proposals.models.review import Review
+from proposals.models.rule_hits import RuleHits, RuleTally
+from proposals.models.run_undo import RunUndo, RunUndoStep
 
 __all__ = [
     "Agent",
@@ -22,5 +24,9 @@ __all__ = [
     "Review",
     "Revision",
     "Rule",
+    "RuleHits",
+    "RuleTally",
     "Run",
+    "RunUndo",
+    "RunUndoStep",
 ]

@@ -1,8 +1,8 @@
 """The verbs of the product. Every door calls these and decides nothing itself.
 
 Each takes an id, locks the row, and trusts only what it reads under that lock. Locks are taken in
-one order: the gate of freezes, agent, proposal (an undo before what it undoes), execution, budget
-scopes, ledger stream.
+one order: step of a run's undo, the gate of freezes, agent, proposal (an undo before what it
+undoes), execution, budget scopes, ledger stream.
 """
 
 from proposals.services.configuration import (
@@ -17,15 +17,22 @@ from proposals.services.configuration import (
 )
 from proposals.services.decisions import review
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
+from proposals.services.rulemaking import allow_always, change_rule
+from proposals.services.run_plan import RunPlan, preview_run_undo
+from proposals.services.run_undoing import advance_run_undo, undo_run
 from proposals.services.stopping import freeze, lift, set_suspended
 from proposals.services.submission import Submission, amend, describe, submit
 from proposals.services.undoing import UndoPreview, preview_undo, undo, undo_by_agent
 
 __all__ = [
+    "RunPlan",
     "Submission",
     "UndoPreview",
+    "advance_run_undo",
+    "allow_always",
     "amend",
     "change_agent",
+    "change_rule",
     "create_agent",
     "describe",
     "expire",
@@ -33,6 +40,7 @@ __all__ = [
     "grant",
     "lift",
     "lower_budget",
+    "preview_run_undo",
     "preview_undo",
     "recheck",
     "reconcile",
@@ -46,5 +54,6 @@ __all__ = [
     "submit",
     "undo",
     "undo_by_agent",
+    "undo_run",
     "withdraw",
 ]

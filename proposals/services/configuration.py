@@ -26,6 +26,9 @@ def save_rule(*, rule: Rule, person: Any, is_new: bool) -> Rule:
         rule.version = 1
     else:
         rule.version = 1 + Rule.objects.select_for_update(no_key=True).get(pk=rule.pk).version
+    if person is not None:
+        # So that the history knows who it was also where no request tells it.
+        rule._history_user = person  # type: ignore[attr-defined]
     rule.save()
     record_change(
         stream="policy",

@@ -46,7 +46,11 @@ def preview_undo(*, proposal_id: UUID) -> UndoPreview:
     proposal = find(proposal_id)
     execution = committed_execution(proposal)
     call = compensation_of(execution)
-    before = execution.of_check.before or {}
+    return previewed(call, execution.of_check.before or {})
+
+
+def previewed(call: Call, before: dict[str, Any]) -> UndoPreview:
+    """What this compensation would change now; whatever keeps it from being said is its error."""
     try:
         preview = registry.get(call.action).preview(call.params)
     except (ActionError, LookupError) as error:
