@@ -24,7 +24,7 @@ from budgets import accounts
 from budgets.exceptions import BudgetExceeded
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import bell, crashpoints, freezing, gate, policy, seats
+from proposals import bell, checks, crashpoints, freezing, gate, policy, seats
 from proposals.exceptions import ActionError, StaleTarget, TargetRefused, VoidedKey
 from proposals.lifecycle import WITHOUT_A_WRITE, Status, transition
 from proposals.models import Execution, Proposal
@@ -41,6 +41,7 @@ def worker_name(pid: int) -> str:
 
 WORKER = worker_name(os.getpid())
 ACTOR = "system:worker"
+DESCRIBED_ANEW = "How the table may be written to was changed after this was checked."
 
 
 @dataclass(frozen=True)
@@ -173,6 +174,8 @@ def objection(proposal: Proposal, execution: Execution, now: datetime) -> str:
         return f"It was tried {settings.EXECUTION_MAX_ATTEMPTS} times without a clear end."
     if proposal.proposer_id is None and not may_still_propose(proposal):
         return "The agent lost its grant."
+    if checks.definition_of(proposal.action, revision.params) != check.definition:
+        return DESCRIBED_ANEW
     findings = gate.findings_of(check)
     verdict = gate.judge(proposal, revision, findings, gate.rules())
     if policy.is_stricter(verdict, gate.as_verdict(check)):
@@ -208,6 +211,9 @@ def intend(claim: Claim) -> bool:
             execution.status = Execution.Status.QUEUED
         hold(proposal, execution, now, stop, settings.HELD_RETRY_SECONDS)
         return False
+    if not claim.had_intent and is_described_anew(claim):
+        give_back(claim, DESCRIBED_ANEW)
+        return False
     if not mine(
         execution, status=Execution.Status.INTENDED, intended_at=execution.intended_at or now
     ):
@@ -215,6 +221,12 @@ def intend(claim: Claim) -> bool:
     execution.intended_at = execution.intended_at or now
     record(proposal, execution, "execution.intended", now)
     return True
+
+
+def is_described_anew(claim: Claim) -> bool:
+    """Whether people changed, or switched off, what this would write to since it was checked."""
+    now = checks.definition_of(claim.proposal.action, claim.params)
+    return now != claim.execution.of_check.definition
 
 
 # Apply

@@ -13,6 +13,7 @@ FREEZE = "freeze_writes"
 LIFT = "lift_freeze"
 VIEW_LEDGER = "view_ledgerentry"
 CHANGE_RULES = "change_rule"
+CONFIGURE_DATABASES = "configure_databases"
 VIEW = "view_proposal"
 
 

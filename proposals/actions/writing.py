@@ -54,6 +54,8 @@ class RecordsAction(Action):
 
     def understood(self, params: dict[str, Any]) -> tuple[Table, dict[str, Any]]:
         """Table and parameters as the allow-list has them now; TargetRefused if it shrank since."""
+        if closed := tables.current().closed.get(params["table"]):
+            raise TargetRefused(closed)
         try:
             valid = self.validate(params)
         except InvalidParams as error:
@@ -62,7 +64,10 @@ class RecordsAction(Action):
                 f"The call does not fit the described tables at {fault['pointer']}: "
                 f"{fault['detail']}"
             ) from error
-        return tables.get(valid["table"]), valid
+        return table_of(valid), valid
+
+    def definition(self, params: dict[str, Any]) -> str | None:
+        return tables.definition_of(params["table"])
 
     def resource(self, params: dict[str, Any]) -> str:
         keys = self.keys(params)

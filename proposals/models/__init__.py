@@ -6,11 +6,14 @@ from proposals.models.execution import Execution
 from proposals.models.freeze import Freeze
 from proposals.models.proposal import Evidence, IdempotencyKey, Proposal, Revision, Run
 from proposals.models.review import Review
+from proposals.models.target import Database, DescribedTable, Secret, Wiring
 
 __all__ = [
     "Agent",
     "AgentToken",
     "Check",
+    "Database",
+    "DescribedTable",
     "Evidence",
     "Execution",
     "Freeze",
@@ -21,4 +24,6 @@ __all__ = [
     "Revision",
     "Rule",
     "Run",
+    "Secret",
+    "Wiring",
 ]

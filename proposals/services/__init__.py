@@ -14,6 +14,13 @@ from proposals.services.configuration import (
     save_budget,
     save_rule,
 )
+from proposals.services.databases import (
+    change_database,
+    connect_database,
+    describe_table,
+    switch_database,
+    switch_table,
+)
 from proposals.services.decisions import review
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
 from proposals.services.stopping import freeze, lift, set_suspended
@@ -25,8 +32,11 @@ __all__ = [
     "UndoPreview",
     "amend",
     "change_agent",
+    "change_database",
+    "connect_database",
     "create_agent",
     "describe",
+    "describe_table",
     "expire",
     "freeze",
     "grant",
@@ -42,6 +52,8 @@ __all__ = [
     "save_rule",
     "set_suspended",
     "submit",
+    "switch_database",
+    "switch_table",
     "undo",
     "undo_by_agent",
     "withdraw",
