@@ -1,8 +1,8 @@
 """The allow-list: which tables and columns of which databases exist for actions at all.
 
-Read from the TOML files that `COUNTERSIGN_TABLES` names, and from what people chose on the pages
-(docs/tables.md; `proposals.targets.wiring` brings that here). Nothing else of a target is reachable:
-identifiers in SQL come from here and never from an agent.
+Read from the TOML files that `COUNTERSIGN_TABLES` names, and from what people chose on the pages,
+which `proposals.targets.wiring` brings here (docs/tables.md). Nothing else of a target is
+reachable: identifiers in SQL come from here and never from an agent.
 """
 
 import dataclasses

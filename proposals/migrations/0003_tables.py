@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             name='Database',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text="The first word of its tables' names, such as crm in crm.customers. It stays.", max_length=40, unique=True, validators=[django.core.validators.RegexValidator('^[a-z][a-z0-9_]*$', 'Lower-case letters, digits and underscores, a letter first.')])),
+                ('name', models.CharField(help_text="The first word of its tables' names, such as crm in crm.customers. It stays.", max_length=40, unique=True, validators=[django.core.validators.RegexValidator('^(?!add$)[a-z][a-z0-9_]*$', 'Lower-case letters, digits and underscores, a letter first.')])),
                 ('engine', models.CharField(choices=[('postgresql', 'PostgreSQL'), ('sqlite', 'SQLite file')], max_length=10)),
                 ('host', models.CharField(blank=True, max_length=255)),
                 ('port', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(65535)])),
@@ -69,7 +69,7 @@ class Migration(migrations.Migration):
             name='HistoricalDatabase',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('name', models.CharField(db_index=True, help_text="The first word of its tables' names, such as crm in crm.customers. It stays.", max_length=40, validators=[django.core.validators.RegexValidator('^[a-z][a-z0-9_]*$', 'Lower-case letters, digits and underscores, a letter first.')])),
+                ('name', models.CharField(db_index=True, help_text="The first word of its tables' names, such as crm in crm.customers. It stays.", max_length=40, validators=[django.core.validators.RegexValidator('^(?!add$)[a-z][a-z0-9_]*$', 'Lower-case letters, digits and underscores, a letter first.')])),
                 ('engine', models.CharField(choices=[('postgresql', 'PostgreSQL'), ('sqlite', 'SQLite file')], max_length=10)),
                 ('host', models.CharField(blank=True, max_length=255)),
                 ('port', models.PositiveIntegerField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(65535)])),

@@ -29,7 +29,8 @@ class Database(models.Model):
         unique=True,
         validators=[
             RegexValidator(
-                r"^[a-z][a-z0-9_]*$", "Lower-case letters, digits and underscores, a letter first."
+                r"^(?!add$)[a-z][a-z0-9_]*$",
+                "Lower-case letters, digits and underscores, a letter first.",
             )
         ],
         help_text="The first word of its tables' names, such as crm in crm.customers. It stays.",

@@ -35,6 +35,7 @@ def connect_database(*, database: Database, password: str, person: Any) -> Datab
     if database.name in settings.DATABASES:
         raise InvalidRequest(f"The name {database.name} is taken by the settings; choose another.")
     require_sound(database)
+    password = password if database.is_postgresql else ""
     with transaction.atomic():
         freezing.take_gate()
         database.password_version = 1 if password else 0
@@ -70,7 +71,7 @@ def change_database(*, name: str, changes: dict[str, Any], password: str, person
                     }
                 ],
             )
-        if password:
+        if password and database.is_postgresql:
             database.password_version += 1
             keep_password(database, password)
         becomes = database.facts()
@@ -172,6 +173,8 @@ def require_sound(database: Database) -> None:
     chosen.
     """
     faults: dict[str, str] = {}
+    if not database.is_postgresql:
+        database.host, database.port, database.user, database.tls = "", None, "", ""
     if database.is_postgresql:
         for field in ("host", "user"):
             if not getattr(database, field):
@@ -228,7 +231,8 @@ def lock(name: str) -> Database:
 def require_configure(person: Any) -> None:
     if not rights.has(person, rights.CONFIGURE_DATABASES):
         raise NotEligible(
-            "Connecting databases takes a right that you do not have; a policy administrator has it."
+            "Setting up databases takes a right that you do not have; "
+            "a policy administrator has it."
         )
 
 

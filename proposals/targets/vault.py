@@ -5,6 +5,7 @@ from a file in the data folder that its owner alone may read, made when the firs
 What cannot be decrypted is lost, not an error: whoever knows it must enter it again.
 """
 
+import contextlib
 import json
 import os
 import secrets
@@ -61,10 +62,8 @@ def _write_new(lines: list[str], *, exclusive: bool) -> None:
             file.flush()
             os.fsync(file.fileno())
         if exclusive:
-            try:
+            with contextlib.suppress(FileExistsError):
                 os.link(draft, path())
-            except FileExistsError:
-                pass
             draft.unlink()
         else:
             draft.replace(path())
