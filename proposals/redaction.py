@@ -1,9 +1,9 @@
 """Secrets that this process has held, and taking them out of whatever is about to be shown.
 
-A password reaches drivers as text, and a driver may repeat it in an error or keep it in a frame that
-a debug page prints. So every secret that is decrypted or typed is remembered here, and log lines,
-sentences and error reports go through `redact`. Knows neither models nor settings: logging is set
-up before either.
+A password reaches drivers as text, and a driver may repeat it in an error or keep it in a frame
+that a debug page prints. So every secret that is decrypted or typed is remembered here, and log
+lines, sentences and error reports go through `redact`. Knows neither models nor settings: logging
+is set up before either.
 """
 
 import logging

@@ -232,7 +232,7 @@ class TableForm(Refusable):
 
 
 def initial_of(definition: dict[str, Any] | None, columns: list[Found]) -> dict[str, Any]:
-    """What the form shows first: the stored description, or a careful guess with nothing writable."""
+    """What the form shows first: the stored description, or one in which nothing is writable."""
     key = next((found.name for found in columns if found.is_key), "")
     initial: dict[str, Any] = {"key": key, "tier": Tier.HIGH.value}
     for found in columns:
