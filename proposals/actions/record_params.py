@@ -255,16 +255,19 @@ def archive_adapter_of(described: Described) -> TypeAdapter:
 class RestoredRow(Strict):
     """One row put back: to `set`, if it still holds `expect`."""
 
-    key: Annotated[str, Field(min_length=1, max_length=64)]
-    set: Annotated[dict[str, Any], Field(min_length=1)]
-    expect: dict[str, Any]
+    key: Annotated[str, Field(min_length=1, max_length=64, description="The key of the row")]
+    set: Annotated[dict[str, Any], Field(min_length=1, description="The values to put back")]
+    expect: Annotated[dict[str, Any], Field(description="What the row must still hold")]
 
 
 class Restore(Strict):
     """Rows of one table to put back."""
 
-    table: str
-    rows: Annotated[list[RestoredRow], Field(min_length=1, max_length=MOST_ROWS)]
+    table: Annotated[str, Field(description="The table, by its full name")]
+    rows: Annotated[
+        list[RestoredRow],
+        Field(min_length=1, max_length=MOST_ROWS, description="Each row once"),
+    ]
 
 
 def restorable(column: Column, table: Table) -> TypeAdapter:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ledger.canonical import canonical
 from proposals import crashpoints
-from proposals.actions import receipts, rows, tables, wording
+from proposals.actions import receipts, rows, samples, tables, wording
 from proposals.actions import record_params as shapes
 from proposals.actions.measures import impact_of, tier_of
 from proposals.actions.rows import AT_COMMIT, Image
@@ -68,6 +68,11 @@ class RecordsAction(Action):
 
     def definition(self, params: dict[str, Any]) -> str | None:
         return tables.definition_of(params["table"])
+
+    def observed(self, params: dict[str, Any]) -> Any:
+        """The whole of the described columns; for a row that is not there yet, how many there are."""
+        table, keys = table_of(params), self.keys(params)
+        return rows.read(table, keys, table.columns) if keys else samples.count(table)
 
     def resource(self, params: dict[str, Any]) -> str:
         keys = self.keys(params)

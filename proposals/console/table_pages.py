@@ -14,7 +14,7 @@ from proposals.console.databases import find, may_configure, require, switched
 from proposals.console.views import Request, people_only
 from proposals.exceptions import InvalidRequest, NotFound, ProposalError
 from proposals.models import Database, DescribedTable
-from proposals.targets import examples, inspection, wiring
+from proposals.targets import examples, grants, inspection, wiring
 from proposals.targets.inspection import Found, Unreachable
 
 
@@ -111,6 +111,8 @@ class TablePage:
         self.context["example"] = examples.example_of(self.database, described)
         self.context["described"] = described
         self.context["seen"] = digest(definition)
+        if self.database.is_postgresql:
+            self.context["grant_sql"] = grants.table(self.database, described)
         return self.show(200)
 
     def keep(self, definition: dict[str, Any]) -> HttpResponse:

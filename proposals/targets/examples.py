@@ -1,13 +1,11 @@
 """An example write on a real row: what it holds, what it would hold. Only reads."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
-from proposals.actions import rows, wording
+from proposals.actions import rows, samples, wording
 from proposals.actions.measures import tier_of
-from proposals.actions.tables import Column, Kind, Table, in_utc
+from proposals.actions.tables import Table
 from proposals.exceptions import ActionError
 from proposals.models import Database
 from proposals.targets import inspection
@@ -32,7 +30,8 @@ class Example:
 def example_of(database: Database, table: Table) -> Example:
     """A change of the first writable column of the first row. Never raises for the target."""
     try:
-        key = inspection.first_key(database, table.name, table.key)
+        inspection.require_foreign(database)
+        key = samples.first_key(table)
         if key is None:
             return Example(note="The table has no rows yet, so there is nothing to show.")
         held = rows.read(table, [key], list(table.columns))[key]
@@ -47,7 +46,7 @@ def example_of(database: Database, table: Table) -> Example:
     if not table.writable:
         return Example(key=key, known_as=known_as, note="No column is writable, so none changes.")
     name, column = next(iter(table.writable.items()))
-    after = another(column, held[name])
+    after = samples.another(column, held[name])
     return Example(
         key=key,
         known_as=known_as,
@@ -57,21 +56,3 @@ def example_of(database: Database, table: Table) -> Example:
         sentence=wording.setting("Change", table, [key], {name: after}),
         tier=tier_of(table, [name]),
     )
-
-
-def another(column: Column, value: Any) -> Any:
-    """A value of the column's kind that is not this one."""
-    if column.choices:
-        return next((choice for choice in column.choices if choice != value), column.choices[0])
-    if column.kind is Kind.BOOLEAN:
-        return not value
-    if column.kind is Kind.INTEGER:
-        return (value or 0) + 1
-    if column.kind is Kind.DECIMAL:
-        return column.decimal(Decimal(value or 0).quantize(Decimal(1)) + 1)
-    if column.kind is Kind.DATE:
-        return (date.fromisoformat(value or "2026-01-01") + timedelta(days=1)).isoformat()
-    if column.kind is Kind.TIMESTAMP:
-        held = datetime.fromisoformat(value or "2026-01-01T00:00:00+00:00")
-        return in_utc(held + timedelta(days=1))
-    return f"{value or ''} (changed)"[-column.max_length :]

@@ -267,6 +267,12 @@ def tables_of(database: Database) -> list[str]:
         return [row[0] for row in cursor.fetchall() if row[0] != receipts.TABLE]
 
 
+def require_foreign(database: Database) -> None:
+    """Raises Unreachable for the product's own database, and for one that cannot be looked at."""
+    with opened(database):
+        pass
+
+
 @contextmanager
 def opened(database: Database) -> Iterator[Any]:
     """A cursor with the stored password, on a database that is not ours."""
@@ -364,15 +370,3 @@ def sqlite_kinds(declared: str) -> tuple[str, ...]:
     if "DEC" in declared or "NUM" in declared:
         return ("decimal", "integer")
     return ()
-
-
-def first_key(database: Database, table: str, key: str) -> str | None:
-    """The key of one row, for an example; None if the table is empty. Raises Unreachable."""
-    with opened(database) as cursor:
-        quote = cursor.db.ops.quote_name
-        cursor.execute(
-            f"SELECT {quote(key)} FROM {quote(table)} WHERE {quote(key)} IS NOT NULL "
-            f"ORDER BY {quote(key)} LIMIT 1"
-        )
-        row = cursor.fetchone()
-    return str(row[0]) if row else None
