@@ -7,6 +7,7 @@ process. Whoever sets up the first administrator by a page can do so in place of
 import os
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from django.core.management import call_command
 
 from proposals.actions import tables
@@ -82,6 +83,7 @@ def connect(page, target) -> None:
         target.execute(shown.replace(grants.PLACEHOLDER, PASSWORD))
     page.get_by_role("button", name="Test the connection").click()
     page.get_by_text("Agents can write here").wait_for()
+    assert Axe().run(page).violations_count == 0
 
 
 def choose(page, target) -> None:
@@ -100,6 +102,7 @@ def choose(page, target) -> None:
         target.execute(page.locator("#grant-sql").inner_text())
         page.get_by_role("button", name="Show an example").click()
     page.get_by_text("Change city of customer 1 to Bergen").wait_for()
+    assert Axe().run(page).violations_count == 0
     page.get_by_role("button", name="Keep this description").click()
     page.get_by_text("crm.customers may be written to as described").wait_for()
 

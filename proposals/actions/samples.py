@@ -1,4 +1,4 @@
-"""Calls to try things with: a value that a column could hold, and a row that is there. Only reads."""
+"""What to try things with: a value that a column could hold, a row that is there. Only reads."""
 
 from datetime import date, datetime, timedelta
 from decimal import Decimal
