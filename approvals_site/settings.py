@@ -76,6 +76,9 @@ def refuse_unsafe_combinations() -> None:
 
 refuse_unsafe_combinations()
 SECRET_KEY = secret_key()
+# Keys that encrypt other systems' passwords, newest first; without one, a file in the data folder.
+SECRETS_KEY = env.str("COUNTERSIGN_SECRETS_KEY", default="")
+DEFAULT_EXCEPTION_REPORTER_FILTER = "proposals.redaction.ReportFilter"
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -351,7 +354,13 @@ WORKER_PROCESSES = env.int("WORKER_PROCESSES", default=2)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "formatters": {
+        "plain": {
+            "class": "proposals.redaction.Formatter",  # no password in any line
+            "format": "{asctime} {levelname} {name}: {message}",
+            "style": "{",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
 }

@@ -21,7 +21,9 @@ from proposals.gate import Findings
 from proposals.lifecycle import Status, transition
 from proposals.models import Check, Execution, Proposal, Revision
 from proposals.policy import Effect, RuleData, Verdict
+from proposals.redaction import redact
 from proposals.registry import registry
+from proposals.targets import wiring
 
 logger = logging.getLogger(__name__)
 ACTOR = "system:checks"
@@ -52,14 +54,19 @@ def run(proposal_id: UUID | str) -> UUID | None:
 
 def examine(action_name: str, params: dict[str, Any]) -> Findings:
     """Preview a call. Whatever goes wrong becomes a finding: people look, nothing is approved."""
+    wiring.refresh()
+    definition = None
     try:
         action = registry.get(action_name)
+        # Read before the preview: a change in between looks like one after it, and is checked.
+        definition = action.definition(params)
         preview = action.preview(params)
     except (ActionError, LookupError) as error:
-        return Findings(error=str(error)[:500])
+        return Findings(error=redact(str(error))[:500], definition=definition)
     except Exception as error:  # an action's own fault must not stop the line; people will look
         logger.exception("The preview of %s failed", action_name)
-        return Findings(error=f"{action_name} failed unexpectedly ({type(error).__name__}).")
+        told = f"{action_name} failed unexpectedly ({type(error).__name__})."
+        return Findings(error=told, definition=definition)
     return Findings(
         before=preview.before,
         after=preview.after,
@@ -67,7 +74,17 @@ def examine(action_name: str, params: dict[str, Any]) -> Findings:
         conflicts=[conflict.as_json() for conflict in preview.conflicts],
         base_tier=preview.tier,
         compensation=preview.compensation.as_json() if preview.compensation else None,
+        definition=definition,
     )
+
+
+def definition_of(action_name: str, params: dict[str, Any]) -> str | None:
+    """Names the configuration that this call depends on, as it is now."""
+    wiring.refresh()
+    try:
+        return registry.get(action_name).definition(params)
+    except LookupError:
+        return None
 
 
 def seen_digest(
@@ -125,6 +142,7 @@ def land(
         reasons=list(verdict.reasons),
         trace=[line.as_json() for line in verdict.trace],
         policy_digest=gate.policy_digest(in_force),
+        definition=findings.definition,
         error=findings.error,
         created_at=now,
     )
@@ -221,5 +239,5 @@ def sentence(action_name: str, params: dict[str, Any]) -> str:
     """The system's words for a call; never the agent's."""
     try:
         return registry.get(action_name).sentence(params)[:500]
-    except (LookupError, KeyError, ValueError, TypeError):
+    except (ActionError, LookupError, KeyError, ValueError, TypeError):
         return f"Run {action_name}"

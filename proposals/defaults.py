@@ -28,6 +28,8 @@ VIEW = [
     "view_reservation",
     "view_refusal",
     "view_freeze",
+    "view_database",
+    "view_describedtable",
 ]
 EDIT_AGENTS = ["add_grant", "change_grant", "delete_grant", "add_agent", "change_agent"]
 EDIT_BUDGETS = ["add_budget", "change_budget", "lower_budget"]
@@ -55,6 +57,7 @@ GROUPS = {
         "freeze_writes",
         "add_rule",
         "change_rule",
+        "configure_databases",
         *EDIT_BUDGETS,
         *EDIT_AGENTS,
     ],

@@ -12,12 +12,15 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError
+from django.db.models import Q
 
 from budgets import refusals
 from ledger import clock
 from proposals import bell, checks, execution, gate, rule_hits, services
+from proposals.actions import tables
 from proposals.lifecycle import Status
 from proposals.models import Execution, Proposal, RunUndo
+from proposals.targets import wiring
 
 logger = logging.getLogger(__name__)
 BATCH = 50
@@ -51,8 +54,8 @@ class Sweep:
             execution.run,
             now,
         )
-        touched += expire(now) + recheck_for_new_rules() + refusals.sum_up()
-        touched += undo_runs(now) + rule_hits.sum_up()
+        touched += expire(now) + recheck_for_new_rules() + recheck_for_new_tables()
+        touched += undo_runs(now) + rule_hits.sum_up() + refusals.sum_up()
         horizon = now - timedelta(minutes=10)
         self.rung = {row: at for row, at in self.rung.items() if at > horizon}
         return touched
@@ -114,3 +117,20 @@ def recheck_for_new_rules() -> int:
         .values_list("pk", flat=True)[:BATCH]
     )
     return sum(services.recheck(proposal_id=pk, reason="The rules changed.") for pk in outdated)
+
+
+def recheck_for_new_tables() -> int:
+    """Check again what waits for people on tables that are described anew, are off or are back."""
+    wiring.refresh()
+    current = tables.current().digests
+    returned = [tables.absent(name) for name in current]
+    moved = Q(current_check__definition__startswith="sha256:") & ~Q(
+        current_check__definition__in=list(current.values())
+    )
+    outdated = (
+        Proposal.objects.filter(moved | Q(current_check__definition__in=returned))
+        .filter(status=Status.PENDING)
+        .values_list("pk", flat=True)[:BATCH]
+    )
+    reason = "How the table may be written to was changed."
+    return sum(services.recheck(proposal_id=pk, reason=reason) for pk in outdated)

@@ -19,7 +19,7 @@ from django.db import transaction
 from budgets import accounts
 from budgets.exceptions import BudgetExceeded
 from ledger import clock
-from proposals import attempts, crashpoints, freezing, gate, policy, seats, settling
+from proposals import attempts, checks, crashpoints, freezing, gate, policy, seats, settling
 from proposals.attempts import WORKER, Claim, record
 from proposals.exceptions import StaleTarget, TargetRefused, VoidedKey
 from proposals.lifecycle import Status
@@ -28,6 +28,9 @@ from proposals.policy import Effect
 from proposals.registry import Outcome, registry
 
 logger = logging.getLogger(__name__)
+
+
+DESCRIBED_ANEW = "How the table may be written to was changed after this was checked."
 
 
 def run(execution_id: UUID | str) -> None:
@@ -148,6 +151,8 @@ def objection(proposal: Proposal, execution: Execution, now: datetime) -> str:
         return f"It was tried {settings.EXECUTION_MAX_ATTEMPTS} times without a clear end."
     if proposal.proposer_id is None and not may_still_propose(proposal):
         return "The agent lost its grant."
+    if checks.definition_of(proposal.action, revision.params) != check.definition:
+        return DESCRIBED_ANEW
     findings = gate.findings_of(check)
     verdict = gate.judge(proposal, revision, findings, gate.rules())
     if policy.is_stricter(verdict, gate.as_verdict(check)):
@@ -183,6 +188,9 @@ def intend(claim: Claim) -> bool:
             execution.status = Execution.Status.QUEUED
         hold(proposal, execution, now, stop, settings.HELD_RETRY_SECONDS)
         return False
+    if not claim.had_intent and is_described_anew(claim):
+        settling.give_back(claim, DESCRIBED_ANEW)
+        return False
     if not attempts.mine(
         execution, status=Execution.Status.INTENDED, intended_at=execution.intended_at or now
     ):
@@ -190,6 +198,12 @@ def intend(claim: Claim) -> bool:
     execution.intended_at = execution.intended_at or now
     record(proposal, execution, "execution.intended", now)
     return True
+
+
+def is_described_anew(claim: Claim) -> bool:
+    """Whether people changed, or switched off, what this would write to since it was checked."""
+    now = checks.definition_of(claim.proposal.action, claim.params)
+    return now != claim.execution.of_check.definition
 
 
 # Apply

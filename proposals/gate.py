@@ -31,6 +31,7 @@ class Findings:
     base_tier: str = Tier.HIGH
     compensation: dict[str, Any] | None = None
     error: str = ""
+    definition: str | None = None
 
     @property
     def is_reversible(self) -> bool:

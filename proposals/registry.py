@@ -163,6 +163,14 @@ class Action:
     def amount(self, params: dict[str, Any]) -> Money | None:
         return None
 
+    def definition(self, params: dict[str, Any]) -> str | None:
+        """Names the configuration that people may change on pages and that this call depends on.
+
+        None where there is none. While it is another than a check saw, nothing is written: the
+        proposal is checked again.
+        """
+        return None
+
     def preview(self, params: dict[str, Any]) -> Preview:
         """Read the target and say what would change. Writes nothing, and may be called twice."""
         raise NotImplementedError
@@ -192,6 +200,20 @@ class Action:
     def probe(self, params: dict[str, Any], *, key: str) -> Outcome | None:
         """Ask the target what became of `key`; only where the target can be asked."""
         raise NotImplementedError
+
+    def example(self) -> dict[str, Any]:
+        """Parameters for `manage.py check_action`, which writes with them and takes it back.
+
+        So they name something of a target that is there to try things on.
+        """
+        raise NotImplementedError
+
+    def observed(self, params: dict[str, Any]) -> Any:
+        """What the target holds around this call, as JSON; `check_action` compares it.
+
+        Override it where a write could reach further than what a preview reads.
+        """
+        return self.preview(params).before
 
 
 def faults(error: ValidationError) -> list[Any]:

@@ -14,6 +14,7 @@ LIFT = "lift_freeze"
 VIEW_LEDGER = "view_ledgerentry"
 CHANGE_RULES = "change_rule"
 LOWER_BUDGETS = "lower_budget"
+CONFIGURE_DATABASES = "configure_databases"
 VIEW = "view_proposal"
 
 

@@ -23,6 +23,7 @@ from proposals.lifecycle import Status
 from proposals.models import Freeze, Proposal, Review, Rule, RunUndo
 from tests import factories
 from tests.factories import fresh, make_checked, make_person, painting, work
+from tests.target_fixture import paula
 from tests.toys import box
 
 playwright = pytest.importorskip(
@@ -181,6 +182,21 @@ def being_undone() -> RunUndo:
     return undoing
 
 
+def database_pages(crm) -> dict[str, str]:
+    """A connected database with one table that may be written to, and one that is switched off."""
+    crm.connect()
+    crm.describe()
+    services.switch_database(name="crm", is_enabled=False, person=paula())
+    return {
+        "databases": reverse("databases"),
+        "connect a database": reverse("database-add"),
+        "a database": reverse("database", args=["crm"]),
+        "change a database": reverse("database-change", args=["crm"]),
+        "its tables": reverse("database-tables", args=["crm"]),
+        "a table": reverse("table", args=["crm", "customers"]),
+    }
+
+
 def spend(agent) -> None:
     """Budgets that are half used, full and untouched, a refusal, and everything stopped."""
     for fields in (
@@ -219,9 +235,10 @@ LOOKS = [
 
 class TestEveryPage:
     @pytest.mark.parametrize("look", LOOKS)
-    def test_is_accessible_and_fits_its_width(self, desk, look):
-        pages = every_page()
-        saul = make_person("saul")
+    def test_is_accessible_and_fits_its_width(self, desk, look, crm):
+        pages = database_pages(crm) | every_page()
+        groups = ["reviewers", "senior-reviewers", "operators", "policy-administrators"]
+        saul = make_person("saul", groups=groups)
         page = desk.page(saul, reduced_motion="reduce", **look)
         for name, address in {**pages, "sign-in": reverse("sign-in")}.items():
             if name == "sign-in":

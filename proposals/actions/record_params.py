@@ -26,7 +26,15 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from proposals.actions import tables as allow_list
 from proposals.actions.rows import AT_COMMIT
-from proposals.actions.tables import PLAIN_DECIMAL, SAFE_INTEGER, Column, Kind, Table, tables
+from proposals.actions.tables import (
+    PLAIN_DECIMAL,
+    SAFE_INTEGER,
+    Column,
+    Described,
+    Kind,
+    Table,
+    current,
+)
 
 MOST_ROWS = 100
 
@@ -54,8 +62,7 @@ class WithoutDefaults(GenerateJsonSchema):
 
 def reload() -> None:
     """Forget what was read from the table files, and everything made from it."""
-    for cached in (allow_list.tables, create_adapter, update_adapter, archive_adapter):
-        cached.cache_clear()
+    allow_list.forget_files()
 
 
 def rows_of(params: dict[str, Any]) -> list[str]:
@@ -184,44 +191,62 @@ class Keyed(Strict):
     )
 
 
-@lru_cache
 def create_adapter() -> TypeAdapter:
+    return create_adapter_of(current())
+
+
+@lru_cache(maxsize=2)
+def create_adapter_of(described: Described) -> TypeAdapter:
     return union(
         [
             create_model(
                 f"Create_{table.database}_{table.name}",
                 __base__=Strict,
                 **named(table),
-                values=(values_model(table, "Values", creating=True), ...),
+                values=(
+                    values_model(table, "Values", creating=True),
+                    Field(description="The new row's columns"),
+                ),
             )
-            for table in tables().values()
+            for table in described.tables.values()
             if table.creatable
         ]
     )
 
 
-@lru_cache
 def update_adapter() -> TypeAdapter:
+    return update_adapter_of(current())
+
+
+@lru_cache(maxsize=2)
+def update_adapter_of(described: Described) -> TypeAdapter:
     return union(
         [
             create_model(
                 f"Update_{table.database}_{table.name}",
                 __base__=Keyed,
                 **keyed(table),
-                set=(values_model(table, "Set", creating=False), ...),
+                set=(
+                    values_model(table, "Set", creating=False),
+                    Field(description="The columns to set, each with its new value"),
+                ),
             )
-            for table in tables().values()
+            for table in described.tables.values()
             if table.writable
         ]
     )
 
 
-@lru_cache
 def archive_adapter() -> TypeAdapter:
+    return archive_adapter_of(current())
+
+
+@lru_cache(maxsize=2)
+def archive_adapter_of(described: Described) -> TypeAdapter:
     return union(
         [
             create_model(f"Archive_{table.database}_{table.name}", __base__=Keyed, **keyed(table))
-            for table in tables().values()
+            for table in described.tables.values()
             if table.archive_column
         ]
     )
@@ -230,16 +255,19 @@ def archive_adapter() -> TypeAdapter:
 class RestoredRow(Strict):
     """One row put back: to `set`, if it still holds `expect`."""
 
-    key: Annotated[str, Field(min_length=1, max_length=64)]
-    set: Annotated[dict[str, Any], Field(min_length=1)]
-    expect: dict[str, Any]
+    key: Annotated[str, Field(min_length=1, max_length=64, description="The key of the row")]
+    set: Annotated[dict[str, Any], Field(min_length=1, description="The values to put back")]
+    expect: Annotated[dict[str, Any], Field(description="What the row must still hold")]
 
 
 class Restore(Strict):
     """Rows of one table to put back."""
 
-    table: str
-    rows: Annotated[list[RestoredRow], Field(min_length=1, max_length=MOST_ROWS)]
+    table: Annotated[str, Field(description="The table, by its full name")]
+    rows: Annotated[
+        list[RestoredRow],
+        Field(min_length=1, max_length=MOST_ROWS, description="Each row once"),
+    ]
 
 
 def restorable(column: Column, table: Table) -> TypeAdapter:

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from proposals.actions import record_params as shapes
-from proposals.actions import rows, tables, wording
+from proposals.actions import rows, samples, tables, wording
 from proposals.actions.measures import impact_of, tier_of
 from proposals.actions.rows import AT_COMMIT, Image
 from proposals.actions.tables import Table
@@ -34,6 +34,12 @@ class UpdateRecords(ChangesRows):
     def changes(self, table: Table, params: dict[str, Any]) -> dict[str, dict[str, Any]]:
         return {key: params["set"] for key in self.keys(params)}
 
+    def example(self) -> dict[str, Any]:
+        table, key, held = samples.held_row("writable")
+        name, column = next(iter(table.writable.items()))
+        new = samples.another(column, held[name])
+        return {"table": table.full_name, "key": key, "set": {name: new}}
+
 
 @register
 class ArchiveRecords(ChangesRows):
@@ -51,6 +57,10 @@ class ArchiveRecords(ChangesRows):
 
     def changes(self, table: Table, params: dict[str, Any]) -> dict[str, dict[str, Any]]:
         return {key: {table.archive_column: AT_COMMIT} for key in self.keys(params)}
+
+    def example(self) -> dict[str, Any]:
+        table, key, _ = samples.held_row("archive_column")
+        return {"table": table.full_name, "key": key}
 
 
 @register
@@ -86,6 +96,10 @@ class CreateRecord(RecordsAction):
             tier=tier_of(table, values),
             compensation=archiving(table, "new", values),
         )
+
+    def example(self) -> dict[str, Any]:
+        table, _, held = samples.held_row("creatable")
+        return {"table": table.full_name, "values": samples.new_values(table, held)}
 
     def write(
         self, cursor: Any, table: Table, params: dict[str, Any], expected: dict[str, Any]
@@ -178,6 +192,16 @@ class RestoreRecords(ChangesRows):
             for row in params["rows"]
         ]
         return Call(self.name, {"table": table.full_name, "rows": mirrored})
+
+    def example(self) -> dict[str, Any]:
+        table, key, held = samples.held_row("writable")
+        name, column = next(iter(table.writable.items()))
+        row = {
+            "key": key,
+            "set": {name: samples.another(column, held[name])},
+            "expect": {name: held[name]},
+        }
+        return {"table": table.full_name, "rows": [row]}
 
     def over_conflicts(
         self, params: dict[str, Any], conflicts: tuple[Conflict, ...]

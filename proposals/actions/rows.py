@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import (
     DataError,
     IntegrityError,
@@ -19,7 +18,7 @@ from django.db import (
     transaction,
 )
 
-from proposals.actions.tables import Kind, Table, in_utc
+from proposals.actions.tables import Kind, Table, in_utc, is_connected, is_target
 from proposals.exceptions import TargetRefused, TargetUnavailable
 
 Image = dict[str, dict[str, Any] | None]
@@ -33,7 +32,7 @@ READ_ONLY = "SET TRANSACTION READ ONLY; SET LOCAL statement_timeout = '5s'"
 def alias_of(full_name: str) -> str:
     """The database of a table's name, also of one that is described no longer."""
     alias = full_name.partition(".")[0]
-    if alias == "default" or alias not in settings.DATABASES:
+    if not is_target(alias):
         raise TargetRefused(f"There is no target database {alias!r}.")
     return alias
 
@@ -76,6 +75,10 @@ def usable(alias: str) -> None:
     """Open the connection, or replace one that died since it was last used."""
     connection = connections[alias]
     if not connection.in_atomic_block:
+        if is_connected(alias) and connection.settings_dict is not connections.settings[alias]:
+            connection.close()  # it leads to where the database was before somebody changed it
+            del connections[alias]
+            connection = connections[alias]
         connection.close_if_unusable_or_obsolete()
     connection.ensure_connection()
 

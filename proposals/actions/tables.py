@@ -1,9 +1,11 @@
 """The allow-list: which tables and columns of which databases exist for actions at all.
 
-Read from the TOML files that `COUNTERSIGN_TABLES` names (docs/tables.md). Nothing else of a target
-is reachable: identifiers in SQL come from here and never from an agent.
+Read from the TOML files that `COUNTERSIGN_TABLES` names, and from what people chose on the pages,
+which `proposals.targets.wiring` brings here (docs/tables.md). Nothing else of a target is
+reachable: identifiers in SQL come from here and never from an agent.
 """
 
+import dataclasses
 import re
 import tomllib
 from datetime import UTC, date, datetime
@@ -172,6 +174,7 @@ class Table:
     label_plural: StrictStr = ""
     key: Identifier = "id"
     key_kind: Literal[Kind.INTEGER, Kind.TEXT] = Kind.INTEGER
+    label_column: Identifier | Literal[""] = ""
     creatable: StrictBool = False
     archive_column: Identifier | Literal[""] = ""
 
@@ -189,6 +192,8 @@ class Table:
         for column in self.columns.values():
             if column.currency_column and column.currency_column not in self.columns:
                 raise ValueError(f"currency_column of {column.name} names no described column")
+        if self.label_column and self.label_column not in self.columns:
+            raise ValueError("label_column names no described column")
         if self.key in self.writable:
             raise ValueError("the key cannot be writable")
         if self.creatable and not self.writable:
@@ -226,9 +231,73 @@ class Table:
         )
 
 
-@lru_cache
+@dataclasses.dataclass(frozen=True, eq=False)
+class Described:
+    """One state of the allow-list; equal to nothing but itself, so that caches can go by it."""
+
+    tables: dict[str, Table] = dataclasses.field(default_factory=dict)
+    # Of what was chosen on the pages: digests by table, and why a table cannot be written to now.
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
+    closed: dict[str, str] = dataclasses.field(default_factory=dict)
+    databases: frozenset[str] = frozenset()
+
+
+_wired = Described()
+
+
+def install(wired: Described) -> None:
+    """Let the allow-list be the files and this, from now on, in this process."""
+    global _wired
+    _wired = wired
+
+
+def current() -> Described:
+    """The allow-list as this process knows it."""
+    return _merged(_wired)
+
+
+@lru_cache(maxsize=2)
+def _merged(wired: Described) -> Described:
+    return dataclasses.replace(wired, tables={**wired.tables, **from_files()})
+
+
 def tables() -> dict[str, Table]:
-    """Every configured table by its full name, read once per process."""
+    """Every configured table by its full name."""
+    return current().tables
+
+
+def forget_files() -> None:
+    """Read the files again when they are next asked for."""
+    from_files.cache_clear()
+    _merged.cache_clear()
+
+
+def is_target(alias: str) -> bool:
+    """Whether agents may ever reach this database. The product's own is none."""
+    return alias in _wired.databases or (alias in settings.DATABASES and alias != "default")
+
+
+def is_connected(alias: str) -> bool:
+    """Whether people connected this database on the pages, so that it may change meanwhile."""
+    return alias in _wired.databases
+
+
+def definition_of(full_name: str) -> str | None:
+    """Names how a table is described now; None where only a file, read at start, describes it."""
+    found = current()
+    if full_name in found.digests:
+        return found.digests[full_name]
+    return absent(full_name) if is_connected(full_name.partition(".")[0]) else None
+
+
+def absent(full_name: str) -> str:
+    """What stands for the definition of a table that is not, or no longer, to be written to."""
+    return f"absent:{full_name}"
+
+
+@lru_cache
+def from_files() -> dict[str, Table]:
+    """Every table that a file describes by its full name, read once per process."""
     found: dict[str, Table] = {}
     for path in settings.TABLE_FILES:
         for table in read(Path(path)):
@@ -240,10 +309,12 @@ def tables() -> dict[str, Table]:
 
 def get(full_name: str) -> Table:
     """The table of this name. Raises LookupError."""
+    found = current()
     try:
-        return tables()[full_name]
+        return found.tables[full_name]
     except KeyError:
-        raise LookupError(f"There is no table {full_name!r}.") from None
+        told = found.closed.get(full_name, f"There is no table {full_name!r}.")
+        raise LookupError(told) from None
 
 
 def read(path: Path) -> list[Table]:
@@ -260,15 +331,23 @@ def read(path: Path) -> list[Table]:
 
 
 def table_from(where: str, database: str, name: str, entry: Any) -> Table:
+    """The table of a file's section, in a database of the settings."""
     if database not in settings.DATABASES or database == "default":
         raise ImproperlyConfigured(f"{where}: there is no target database {database!r}.")
+    return described_by(where, database, name, entry)
+
+
+def described_by(where: str, database: str, name: str, entry: Any) -> Table:
+    """The table that an entry describes. Raises ImproperlyConfigured naming place and field."""
+    rest = {**section(where, entry)}
+    tier = {"tier": rest.pop("tier")} if "tier" in rest else {}
     columns = {
-        column: {**section(f"{where}.{column}", options), "name": column}
-        for column, options in section(where, section(where, entry).get("columns", {})).items()
+        column: {**tier, **section(f"{where}.{column}", options), "name": column}
+        for column, options in section(where, rest.pop("columns", {})).items()
     }
     try:
         return TypeAdapter(Table).validate_python(
-            {**entry, "columns": columns, "database": database, "name": name}
+            {**rest, "columns": columns, "database": database, "name": name}
         )
     except ValidationError as error:
         fault = error.errors(include_url=False, include_context=False)[0]

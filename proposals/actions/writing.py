@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from ledger.canonical import canonical
 from proposals import crashpoints
-from proposals.actions import receipts, rows, tables, wording
+from proposals.actions import receipts, rows, samples, tables, wording
 from proposals.actions import record_params as shapes
 from proposals.actions.measures import impact_of, tier_of
 from proposals.actions.rows import AT_COMMIT, Image
@@ -54,6 +54,8 @@ class RecordsAction(Action):
 
     def understood(self, params: dict[str, Any]) -> tuple[Table, dict[str, Any]]:
         """Table and parameters as the allow-list has them now; TargetRefused if it shrank since."""
+        if closed := tables.current().closed.get(params["table"]):
+            raise TargetRefused(closed)
         try:
             valid = self.validate(params)
         except InvalidParams as error:
@@ -62,7 +64,15 @@ class RecordsAction(Action):
                 f"The call does not fit the described tables at {fault['pointer']}: "
                 f"{fault['detail']}"
             ) from error
-        return tables.get(valid["table"]), valid
+        return table_of(valid), valid
+
+    def definition(self, params: dict[str, Any]) -> str | None:
+        return tables.definition_of(params["table"])
+
+    def observed(self, params: dict[str, Any]) -> Any:
+        """All described columns of the rows; of a row that is not there yet, how many there are."""
+        table, keys = table_of(params), self.keys(params)
+        return rows.read(table, keys, table.columns) if keys else samples.count(table)
 
     def resource(self, params: dict[str, Any]) -> str:
         keys = self.keys(params)

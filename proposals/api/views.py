@@ -24,6 +24,7 @@ from proposals.api.representation import moment
 from proposals.exceptions import InvalidRequest, NotFound
 from proposals.models import Agent, Proposal, Run
 from proposals.registry import Action, registry
+from proposals.targets import wiring
 
 
 # No docstring: it would become the description of every endpoint in the OpenAPI document.
@@ -226,6 +227,7 @@ def menu_item(action: Action) -> dict[str, Any]:
 
 def menu(agent: Agent) -> list[Action]:
     """What this agent may propose, and nothing else."""
+    wiring.refresh()
     return [action for action in registry.menu() if agent.may_propose(action.name)]
 
 

@@ -3,7 +3,16 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from proposals.console import lowering, rule_pages, run_undo, runs, stopping, views
+from proposals.console import (
+    databases,
+    lowering,
+    rule_pages,
+    run_undo,
+    runs,
+    stopping,
+    table_pages,
+    views,
+)
 from proposals.console.forms import SignIn
 
 urlpatterns = [
@@ -29,6 +38,19 @@ urlpatterns = [
     path("rules/", rule_pages.rules, name="rules"),
     path("rules/<int:rule_id>/try/", rule_pages.try_rule, name="try-rule"),
     path("proposals/<uuid:proposal_id>/allow/", rule_pages.always_allow, name="always-allow"),
+    path("databases/", databases.databases, name="databases"),
+    path("databases/add/", databases.connect, name="database-add"),
+    path("databases/<slug:name>/", databases.database, name="database"),
+    path("databases/<slug:name>/test/", databases.test, name="database-test"),
+    path("databases/<slug:name>/change/", databases.change, name="database-change"),
+    path("databases/<slug:name>/switch/", databases.switch, name="database-switch"),
+    path("databases/<slug:name>/tables/", table_pages.tables, name="database-tables"),
+    path("databases/<slug:name>/tables/<slug:table>/", table_pages.table, name="table"),
+    path(
+        "databases/<slug:name>/tables/<slug:table>/switch/",
+        table_pages.switch,
+        name="table-switch",
+    ),
     path("help/", views.help_page, name="help"),
     path("proposals/<uuid:proposal_id>/", views.proposal, name="proposal"),
     path("proposals/<uuid:proposal_id>/decide/", views.decide, name="decide"),

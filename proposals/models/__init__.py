@@ -9,11 +9,14 @@ from proposals.models.proposal import Evidence, IdempotencyKey, Proposal, Revisi
 from proposals.models.review import Review
 from proposals.models.rule_hits import RuleHits, RuleTally
 from proposals.models.run_undo import RunUndo, RunUndoStep
+from proposals.models.target import Database, DescribedTable, Secret, Wiring
 
 __all__ = [
     "Agent",
     "AgentToken",
     "Check",
+    "Database",
+    "DescribedTable",
     "Evidence",
     "Execution",
     "Freeze",
@@ -29,4 +32,6 @@ __all__ = [
     "Run",
     "RunUndo",
     "RunUndoStep",
+    "Secret",
+    "Wiring",
 ]

@@ -118,6 +118,9 @@ class Check(AppendOnly):
     reasons = CanonicalJSONField(default=list)
     trace = CanonicalJSONField(default=list)
     policy_digest = models.CharField(max_length=71)
+    definition = models.CharField(
+        max_length=120, null=True, help_text="Names the configuration that the call depends on."
+    )
     error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField()
 

@@ -15,6 +15,13 @@ from proposals.services.configuration import (
     save_budget,
     save_rule,
 )
+from proposals.services.databases import (
+    change_database,
+    connect_database,
+    describe_table,
+    switch_database,
+    switch_table,
+)
 from proposals.services.decisions import review
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
 from proposals.services.rulemaking import allow_always, change_rule
@@ -32,9 +39,12 @@ __all__ = [
     "allow_always",
     "amend",
     "change_agent",
+    "change_database",
     "change_rule",
+    "connect_database",
     "create_agent",
     "describe",
+    "describe_table",
     "expire",
     "freeze",
     "grant",
@@ -52,6 +62,8 @@ __all__ = [
     "save_rule",
     "set_suspended",
     "submit",
+    "switch_database",
+    "switch_table",
     "undo",
     "undo_by_agent",
     "undo_run",

@@ -22,6 +22,7 @@ from proposals.models import Agent, Execution, Proposal
 from proposals.registry import Outcome, registry
 from proposals.services.decisions import invalid
 from proposals.services.submission import lock_own
+from proposals.targets import wiring
 
 logger = logging.getLogger(__name__)
 
@@ -202,6 +203,7 @@ def void(proposal: Proposal, execution: Execution) -> Outcome | None:
     Raises ActionError, also for what the action raises unexpectedly: then nothing is decided, and
     asking again is safe.
     """
+    wiring.refresh()
     params = execution.of_check.revision.params
     try:
         return registry.get(proposal.action).void(params, key=execution.key)

@@ -23,6 +23,7 @@ from proposals.lifecycle import AMENDABLE, require
 from proposals.models import Agent, Proposal, Run
 from proposals.registry import Action, registry
 from proposals.services.storing import intent_of, kept_evidence, revise, same_intent, store
+from proposals.targets import wiring
 
 
 @dataclass(frozen=True)
@@ -196,6 +197,7 @@ def valid_params(action: Action, params: Any) -> dict[str, Any]:
             "params must be an object.",
             errors=[{"pointer": "/params", "code": "type", "detail": "This must be an object."}],
         )
+    wiring.refresh()
     return action.validate(params)
 
 

@@ -58,6 +58,15 @@ PEOPLE = {
     "stop/lift/",
     "stop/suspend/",
     "stop/resume/",
+    "databases/",
+    "databases/add/",
+    "databases/<slug:name>/",
+    "databases/<slug:name>/test/",
+    "databases/<slug:name>/change/",
+    "databases/<slug:name>/switch/",
+    "databases/<slug:name>/tables/",
+    "databases/<slug:name>/tables/<slug:table>/",
+    "databases/<slug:name>/tables/<slug:table>/switch/",
     "help/",
     "sign-out/",
 }
@@ -127,6 +136,7 @@ class Scene:
         plain = plain.replace("<path:content_type_id>", "1")
         plain = re.sub(r"<(path:object_|int:token_)?id>", self.primary_key(plain), plain)
         plain = plain.replace("<uuid:proposal_id>", ID)
+        plain = plain.replace("<slug:name>", "crm").replace("<slug:table>", "customers")
         found = {f"/{plain.replace(ID, str(each.pk))}" for each in (self.pending, self.committed)}
         assert not any(set("<>()^$\\") & set(address) for address in found), found
         return sorted(found)

@@ -1,0 +1,160 @@
+"""From an administrator who has just signed in to the first approved write, by pages alone.
+
+Real pages in a real Chromium, a database of somebody else's, HTTP for the agent, and a worker
+process. Whoever sets up the first administrator by a page can do so in place of `administrator`.
+"""
+
+import os
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.core.management import call_command
+
+from proposals.actions import tables
+from proposals.targets import grants
+from tests import factories
+from tests.processes import AgentClient, eventually, running
+from tests.target_fixture import PASSWORD
+from tests.test_browser import CHROMIUM, Desk, chromium
+
+playwright = pytest.importorskip("playwright.sync_api")
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.processes,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(CHROMIUM is None, reason="No Chromium is installed."),
+]
+__all__ = ["chromium"]
+
+
+@pytest.fixture
+def desk(chromium, live_server):
+    opened = Desk(chromium, live_server.url)
+    yield opened
+    opened.close()
+    assert not opened.complaints
+
+
+@pytest.fixture
+def worker(shop, tmp_path):
+    with running("worker", shop_url=shop.url, folder=tmp_path) as [process]:
+        yield process
+
+
+def administrator(desk, monkeypatch):
+    """A page on which the first administrator of this installation is signed in."""
+    monkeypatch.setenv("COUNTERSIGN_ADMIN_PASSWORD", factories.PASSWORD)
+    call_command("first_administrator", "ada", verbosity=0)
+    return sign_in(desk, "ada")
+
+
+def sign_in(desk, username):
+    page = desk.page()
+    page.goto("/sign-in/")
+    page.get_by_label("Name").fill(username)
+    page.get_by_label("Password").fill(factories.PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign out").wait_for()
+    return page
+
+
+def connect(page, target) -> None:
+    """Fill in the form, hand the SQL to the owner, and test."""
+    page.get_by_role("link", name="Databases").click()
+    page.get_by_role("link", name="Connect a database").click()
+    page.get_by_label("Name").fill("crm")
+    fields = target.fields()
+    page.get_by_label("Kind").select_option(fields["engine"])
+    page.get_by_label("Database, or file").fill(fields["database"])
+    if target.role:
+        page.get_by_label("Host").fill(fields["host"])
+        page.get_by_label("Port").fill(str(fields["port"]))
+        page.get_by_label("Role").fill(target.role)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_label("Encryption").select_option("disable")
+    page.get_by_role("button", name="Connect", exact=True).click()
+    page.get_by_text("Connected: crm.").wait_for()
+
+    target.execute(page.locator("#receipt-sql").inner_text())
+    if target.role:
+        shown = page.locator("#role-sql").inner_text()
+        target.execute(shown.replace(grants.PLACEHOLDER, PASSWORD))
+    page.get_by_role("button", name="Test the connection").click()
+    page.get_by_text("Agents can write here").wait_for()
+    assert Axe().run(page).violations_count == 0
+
+
+def choose(page, target) -> None:
+    """Choose a table, look at an example on a real row, and keep it."""
+    page.get_by_role("link", name="Choose tables").click()
+    page.get_by_role("link", name="customers").click()
+    page.get_by_label("What one row is called").fill("customer")
+    page.get_by_label("Human name").select_option("name")
+    page.get_by_label("Tier", exact=True).select_option("medium")
+    page.get_by_label("Agents may set city").check()
+    page.get_by_label("Only these values of city").fill("Porto, Bergen, Graz")
+    page.get_by_role("button", name="Show an example").click()
+    page.get_by_role("heading", name="What an agent could propose").wait_for()
+    if target.role:
+        assert page.get_by_role("button", name="Keep this description").count() == 0
+        target.execute(page.locator("#grant-sql").inner_text())
+        page.get_by_role("button", name="Show an example").click()
+    page.get_by_text("Change city of customer 1 to Bergen").wait_for()
+    assert Axe().run(page).violations_count == 0
+    page.get_by_role("button", name="Keep this description").click()
+    page.get_by_text("crm.customers may be written to as described").wait_for()
+
+
+def test_the_first_write_is_set_up_proposed_approved_committed_and_undone(
+    desk, bare_crm, worker, live_server, monkeypatch
+):
+    page = administrator(desk, monkeypatch)
+    connect(page, bare_crm)
+    choose(page, bare_crm)
+    assert "crm.customers" not in tables.from_files()
+
+    owner = factories.make_person("otto", groups=())
+    agent = factories.make_agent("crm-bot", owner=owner, grants=["records.*"])
+    client = AgentClient(live_server.url, factories.token_for(agent))
+    menu = client.send("GET", "/actions/records.update")[1]
+    assert "crm.customers" in str(menu["schema"])
+
+    status, proposal, _ = client.propose(
+        "move-1",
+        "records.update",
+        {"table": "crm.customers", "key": "1", "set": {"city": "Graz"}},
+        wait=20,
+    )
+    assert (status, proposal["status"]) == (201, "pending"), proposal
+    assert proposal["change"] == {"before": {"city": "Porto"}, "after": {"city": "Graz"}}
+
+    factories.make_person("rita")
+    rita = sign_in(desk, "rita")
+    rita.goto(f"/proposals/{proposal['id']}/")
+    rita.get_by_label("Approve revision 1").check()
+    rita.get_by_role("button", name="Submit decision").click()
+    rita.get_by_text("Approved: Change city of customer 1 to Graz").wait_for()
+    eventually(lambda: client.get(proposal["id"])["status"] == "committed", what="the commit")
+    assert bare_crm.city() == "Graz"
+
+    rita.goto(f"/proposals/{proposal['id']}/undo/")
+    rita.get_by_label("Reason").fill("She moved back.")
+    rita.get_by_role("button", name="Propose undo").click()
+    rita.get_by_text("The undo was proposed").wait_for()
+    eventually(lambda: client.get(proposal["id"])["compensated_by"], what="the undo")
+    assert bare_crm.city() == "Porto"
+
+    # Switched off while the worker runs: it learns of it by itself, and people look.
+    page.goto("/databases/crm/")
+    page.get_by_role("button", name="Switch off customers").click()
+    page.get_by_text("crm.customers is switched off. No write").wait_for()
+    refused = client.propose(
+        "move-2",
+        "records.update",
+        {"table": "crm.customers", "key": "1", "set": {"city": "Graz"}},
+    )
+    assert refused[0] == 400
+    assert refused[1]["errors"][0]["pointer"] == "/params/table"
+    assert bare_crm.city() == "Porto"
