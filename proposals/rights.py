@@ -13,6 +13,7 @@ FREEZE = "freeze_writes"
 LIFT = "lift_freeze"
 VIEW_LEDGER = "view_ledgerentry"
 CHANGE_RULES = "change_rule"
+MANAGE_PEOPLE = "manage_people"
 VIEW = "view_proposal"
 
 

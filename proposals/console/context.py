@@ -33,6 +33,9 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "is_production": "prod" in settings.ENVIRONMENT_NAME.lower(),
         "may_view": may_view,
         "may_stop": SimpleLazyObject(lambda: bool(may_view and may_stop(user))),
+        "may_manage_people": SimpleLazyObject(
+            lambda: bool(may_view and rights.has(user, rights.MANAGE_PEOPLE))
+        ),
         "frozen": SimpleLazyObject(everything_frozen),
         "waiting_count": SimpleLazyObject(lambda: lists.count("waiting", user)),
         "ledger_url": _admin_url(user, "admin:ledger_ledgerentry_changelist", rights.VIEW_LEDGER),
