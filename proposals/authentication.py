@@ -3,7 +3,6 @@
 from typing import Any
 
 from allauth.account.auth_backends import AuthenticationBackend
-from django.contrib.auth import get_user_model
 
 
 class PeopleOnly(AuthenticationBackend):
@@ -14,10 +13,6 @@ class PeopleOnly(AuthenticationBackend):
 
     def user_can_authenticate(self, user: Any) -> bool:
         return super().user_can_authenticate(user) and not hasattr(user, "agent")
-
-    def get_user(self, user_id: Any) -> Any:
-        found = get_user_model()._default_manager.select_related("agent").filter(pk=user_id).first()
-        return found if found is not None and self.user_can_authenticate(found) else None
 
     @classmethod
     def _stash_user(cls, user: Any) -> None:
