@@ -63,7 +63,7 @@ def told(kind: str) -> list[tuple[str, dict]]:
 
 
 def link_in(text: str) -> str:
-    return re.search(r"http://testserver(/\S+/)", text)[1]
+    return re.search(r"http://testserver(/[^\s<]+/)", text)[1]
 
 
 def nina():

@@ -102,7 +102,7 @@ def invite(*, email: str, groups: Iterable[Group], person: Any) -> tuple[Invitat
         expires_at=now + timedelta(days=settings.INVITATION_DAYS),
     )
     try:
-        invitation.full_clean()
+        invitation.full_clean(exclude=["revoked_at", "joined_at", "joined_as"])
     except ValidationError as error:
         raise refused(error.message_dict) from error
     invitation.save()
