@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from ledger.models import LedgerEntry
 from proposals import setup_code
-from tests import factories
+from tests import factories, people_pages
 from tests.factories import make_person
 from tests.test_browser import CHROMIUM, chromium, desk  # noqa: F401
 
@@ -139,5 +139,47 @@ def test_somebody_is_invited_and_joins(desk):  # noqa: F811
     guest.get_by_role("heading", name="Your account").wait_for()
     assert "Welcome" in guest.get_by_role("status").inner_text()
     guest.get_by_role("link", name="Queue").click()
-    guest.get_by_role("heading", name="Queue", exact=True).wait_for()
+    guest.get_by_role("link", name="Waiting on me").wait_for()
     assert guest.goto(link).status == 404
+
+
+LOOKS = [
+    pytest.param({"color_scheme": "light", "width": 1280}, id="light-1280"),
+    pytest.param({"color_scheme": "dark", "width": 390}, id="dark-390"),
+    pytest.param({"color_scheme": "light", "width": 320}, id="zoomed-to-400-percent"),
+]
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_is_accessible_and_fits_its_width(desk, look, settings):  # noqa: F811
+    settings.MAIL_IS_CONFIGURED = True
+    paula = people_pages.paula()
+    page = desk.page(paula, reduced_motion="reduce", **look)
+    pages = {"authenticator app": reverse("mfa_activate_totp"), **people_pages.own_pages(paula)}
+    visit(page, look, pages)
+    visit(page, look, people_pages.more_own_pages(paula))
+    page.context.clear_cookies()
+    visit(page, look, people_pages.entrances())
+    visit(page, look, people_pages.more_entrances())
+    page.goto(reverse("sign-in"))
+    page.get_by_label("Name").fill("paula")
+    page.get_by_label("Password").fill(factories.PASSWORD)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    page.wait_for_url(f"**{reverse('mfa_authenticate')}")
+    inspect("second step", page, look)
+    settings.MAIL_IS_CONFIGURED = False
+    visit(page, look, {"without mail": reverse("account_reset_password")})
+
+
+def visit(page, look, pages: dict[str, str]) -> None:
+    for name, address in pages.items():
+        page.goto(address)
+        inspect(name, page, look)
+
+
+def inspect(name: str, page, look) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+    across = page.evaluate("document.documentElement.scrollWidth")
+    assert across <= look["width"], f"{name} scrolls sideways: {across}"
+    assert page.locator("h1").count() == 1, name
