@@ -76,6 +76,7 @@ def refuse_unsafe_combinations() -> None:
 
 refuse_unsafe_combinations()
 SECRET_KEY = secret_key()
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 
 INSTALLED_APPS = [
     "django.contrib.admin",

@@ -3,6 +3,7 @@
 from typing import Any
 
 from allauth.account.auth_backends import AuthenticationBackend
+from django.contrib.auth import get_user_model
 
 
 class PeopleOnly(AuthenticationBackend):
@@ -13,6 +14,13 @@ class PeopleOnly(AuthenticationBackend):
 
     def user_can_authenticate(self, user: Any) -> bool:
         return super().user_can_authenticate(user) and not hasattr(user, "agent")
+
+    def _authenticate_by_username(self, username: str, password: str) -> Any:
+        """The name as it is written first: two that differ by case alone would shut both out."""
+        exact = get_user_model().objects.filter(username=username).first()
+        if exact is None:
+            return super()._authenticate_by_username(username, password)
+        return self._check_password(exact, password)
 
     @classmethod
     def _stash_user(cls, user: Any) -> None:

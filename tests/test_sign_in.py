@@ -133,6 +133,17 @@ class TestAPassword:
         assert is_in(browser)
         assert told("user.signed_in") == [{"how": "password"}]
 
+    def test_belongs_to_the_name_as_it_is_written_and_else_to_the_only_one_like_it(self):
+        make_person("rita")
+        browser = Client()
+        send(browser, "Rita")
+        assert is_in(browser)
+        other = make_person("Rita", email="other@example.com")
+        for name, person in (("Rita", other), ("rita", make_person("rita"))):
+            browser = Client()
+            send(browser, name)
+            assert browser.session["_auth_user_id"] == str(person.pk)
+
     def test_leads_nowhere_else(self):
         make_person()
         answer = send(Client(), next="https://elsewhere.example/")

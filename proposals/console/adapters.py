@@ -17,6 +17,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
+from django.utils.encoding import force_bytes
 
 from proposals import sign_ins
 from proposals.services.decisions import is_recent
@@ -101,7 +102,7 @@ def box() -> MultiFernet:
         [
             Fernet(
                 base64.urlsafe_b64encode(
-                    hashlib.sha256(b"countersign.factors" + key.encode()).digest()
+                    hashlib.sha256(b"countersign.factors" + force_bytes(key)).digest()
                 )
             )
             for key in keys

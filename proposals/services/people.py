@@ -243,7 +243,7 @@ def require_manager(person: Any) -> None:
 def lock_person(user_id: int, person: Any) -> Any:
     """The account under its lock, if this person may manage it. Raises NotFound, NotEligible."""
     require_manager(person)
-    rows = get_user_model().objects.select_for_update(no_key=True)
+    rows = get_user_model().objects.select_for_update(no_key=True, of=("self",))
     found = rows.filter(pk=user_id, agent=None).first()
     if found is None:
         raise NotFound
