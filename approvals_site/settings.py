@@ -79,6 +79,7 @@ SECRET_KEY = secret_key()
 # Keys that encrypt other systems' passwords, newest first; without one, a file in the data folder.
 SECRETS_KEY = env.str("COUNTERSIGN_SECRETS_KEY", default="")
 DEFAULT_EXCEPTION_REPORTER_FILTER = "proposals.redaction.ReportFilter"
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -94,6 +95,9 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
     "ledger",
     "budgets",
     "proposals",
@@ -113,6 +117,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "simple_history.middleware.HistoryRequestMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
 ]
 
 ROOT_URLCONF = "approvals_site.urls"
@@ -214,6 +219,44 @@ PASSWORD_HASHERS = [
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "queue"
 LOGOUT_REDIRECT_URL = "sign-in"
+PASSWORD_RESET_TIMEOUT = 24 * 3600
+
+# Signing in, by allauth: a password, then a second factor where the person has one, or a passkey.
+# Nobody signs up; docs/people.md says how people come in.
+AUTHENTICATION_BACKENDS = ["proposals.authentication.PeopleOnly"]
+ACCOUNT_ADAPTER = "proposals.console.adapters.Accounts"
+ACCOUNT_FORMS = {"login": "proposals.console.people_forms.SignIn"}
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"
+ACCOUNT_SESSION_REMEMBER = True
+SIGN_IN_AGAIN_SECONDS = ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+INVITATION_DAYS = 7
+MFA_ADAPTER = "proposals.console.adapters.Factors"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_TOTP_ISSUER = "Countersign"
+# Without TLS only this machine is served (above); its browsers take passkeys on http://localhost.
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
+# Whose X-Forwarded-For is believed when attempts to sign in are counted by address.
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXIES", default=1 if HTTPS else 0)
+
+# Mail: invitations and new passwords. Without it, links are shown once, to be handed over.
+EMAIL_URL = env.str("EMAIL_URL", default="")
+MAIL_SCHEMES = ("smtp", "smtp+tls", "smtp+ssl", "consolemail", "filemail")
+if EMAIL_URL and EMAIL_URL.partition("://")[0] not in MAIL_SCHEMES:
+    raise ImproperlyConfigured(f"EMAIL_URL must begin with one of {', '.join(MAIL_SCHEMES)}.")
+MAIL_IS_CONFIGURED = bool(EMAIL_URL)
+if EMAIL_URL:
+    vars().update(env.email_url_config(EMAIL_URL))
+else:
+    EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", default="Countersign <countersign@localhost>")
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]

@@ -20,4 +20,5 @@ urlpatterns = [
 handler400 = "proposals.console.errors.bad_request"
 handler403 = "proposals.console.errors.permission_denied"
 handler404 = "proposals.console.errors.not_found"
+handler429 = "proposals.console.errors.too_many_requests"
 handler500 = "proposals.console.errors.server_error"

@@ -41,6 +41,11 @@ def guard(name: str, file: str, code: str, without: str, tests: str) -> Guard:
 P = "tests/proposals/"
 EXECUTION, SERVICES, CHECKS = P + "test_execution.py", P + "test_services.py", P + "test_checks.py"
 BUDGETS, ACCOUNTS = P + "test_budgets.py", "tests/budgets/test_accounts.py"
+SET_UP, SIGN_IN, INVITATIONS = (
+    "tests/test_setup.py",
+    "tests/test_sign_in.py",
+    "tests/test_invitations.py",
+)
 IDEMPOTENCY, API = P + "test_idempotency.py", P + "test_api.py"
 
 GUARDS = [
@@ -495,6 +500,98 @@ GUARDS = [
         "    require_right(person, rights.LIFT, None)\n    if not reason",
         "    if not reason",
         BUDGETS,
+    ),
+    # People
+    guard(
+        "approving at high tier takes a recent sign-in",
+        "proposals/services/decisions.py",
+        "if verdict is Review.Decision.APPROVE and is_high(check):",
+        "if False:",
+        SIGN_IN,
+    ),
+    guard(
+        "half of a sign-in proves nothing",
+        "proposals/sign_ins.py",
+        'if facts.get("reauthenticated"):',
+        "if True:",
+        SIGN_IN,
+    ),
+    guard(
+        "an agent's account is never signed in",
+        "proposals/authentication.py",
+        'super().user_can_authenticate(user) and not hasattr(user, "agent")',
+        "super().user_can_authenticate(user)",
+        SIGN_IN,
+    ),
+    guard(
+        "the set-up code is compared",
+        "proposals/console/entrance.py",
+        'if not setup_code.matches(form.cleaned_data["code"]):',
+        "if False:",
+        SET_UP,
+    ),
+    guard(
+        "the set-up code works once",
+        "proposals/console/entrance.py",
+        "    setup_code.forget()\n    return made",
+        "    return made",
+        SET_UP,
+    ),
+    guard(
+        "set-up is gone once there is an administrator",
+        "proposals/console/entrance.py",
+        "if people.has_administrator():",
+        "if False:",
+        SET_UP,
+    ),
+    guard(
+        "tries of the set-up code are limited",
+        "proposals/console/entrance.py",
+        'if is_too_much(request, "setup"):',
+        "if False:",
+        SET_UP,
+    ),
+    guard(
+        "inviting takes the right to manage people",
+        "proposals/services/people.py",
+        "if not rights.has(person, rights.MANAGE_PEOPLE):",
+        "if False:",
+        INVITATIONS,
+    ),
+    guard(
+        "an invitation lets one person in, in its time",
+        "proposals/services/people.py",
+        "if found is None or not found.is_open(now):",
+        "if found is None:",
+        INVITATIONS,
+    ),
+    guard(
+        "nobody manages their own account",
+        "proposals/services/people.py",
+        "if found.pk == person.pk:",
+        "if False:",
+        INVITATIONS,
+    ),
+    guard(
+        "nobody gives themselves a group in the admin",
+        "proposals/admin/accounts.py",
+        "if obj is not None and obj.pk == request.user.pk else fixed",
+        "if False else fixed",
+        INVITATIONS,
+    ),
+    guard(
+        "nobody gives a right to their own group",
+        "proposals/admin/accounts.py",
+        "if obj is not None and request.user.groups.filter(pk=obj.pk).exists():",
+        "if False:",
+        INVITATIONS,
+    ),
+    guard(
+        "deactivating ends sessions for good",
+        "proposals/services/people.py",
+        '        end_sessions(found)\n        record("user.deactivated"',
+        '        record("user.deactivated"',
+        INVITATIONS,
     ),
 ]
 

@@ -10,6 +10,7 @@ from budgets.models import Budget
 from proposals import services
 from proposals.models import Rule
 from proposals.policy import Effect
+from proposals.rights import MANAGE_PEOPLE
 
 Row = TypeVar("Row", bound=Model)
 VIEW = [
@@ -60,6 +61,7 @@ GROUPS = {
         "configure_databases",
         *EDIT_BUDGETS,
         *EDIT_AGENTS,
+        MANAGE_PEOPLE,
     ],
     "auditors": [*VIEW, "view_idempotencykey", "view_ledgerentry", "view_agenttoken"],
 }
@@ -158,6 +160,15 @@ def ensure() -> None:
             group.permissions.set(Permission.objects.filter(codename__in=codenames))
     if not Rule.history.exists():
         add_rules(RULES)
+    ensure_somebody_manages_people()
+
+
+def ensure_somebody_manages_people() -> None:
+    """An installation from before this right existed, or one that lost it, could invite nobody."""
+    right = Permission.objects.filter(codename=MANAGE_PEOPLE, group=None, user=None).first()
+    group = Group.objects.filter(name="policy-administrators").first() if right else None
+    if right and group:
+        group.permissions.add(right)
 
 
 def add_rules(rules: list[Rule]) -> None:

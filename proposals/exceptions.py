@@ -81,6 +81,12 @@ class NotEligible(ProposalError):
     code = "not-eligible"
 
 
+class SignInTooOld(ProposalError):
+    """Approving at high tier takes a recent sign-in. Sign in again, then approve."""
+
+    code = "sign-in-again"
+
+
 class AlreadyDecided(ProposalError):
     """You have already decided on this."""
 

@@ -15,6 +15,7 @@ VIEW_LEDGER = "view_ledgerentry"
 CHANGE_RULES = "change_rule"
 LOWER_BUDGETS = "lower_budget"
 CONFIGURE_DATABASES = "configure_databases"
+MANAGE_PEOPLE = "manage_people"
 VIEW = "view_proposal"
 
 

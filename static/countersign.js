@@ -189,7 +189,7 @@
   document.addEventListener("htmx:afterRequest", (event) => {
     if (event.target.matches?.("[data-once]")) {
       const leaves = event.detail.xhr?.getResponseHeader("HX-Redirect");
-      const isSignIn = leaves && new URL(leaves, location).pathname.endsWith("/sign-in/");
+      const isSignIn = leaves && /\/sign-in(-again)?\/$/.test(new URL(leaves, location).pathname);
       if (leaves && !isSignIn) { try { sessionStorage.removeItem(draftOf(event.target)); } catch { /* private window */ } }
       setTimeout(() => { if (!leaves) busy(event.target, false); });
     }

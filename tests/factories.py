@@ -124,7 +124,7 @@ def review(proposal: Proposal, decision: str, *, reviewer: Any = None, **more: A
         reviewer=reviewer or make_person(),
         decision=decision,
         digest=current.current_check.digest,
-        **{"reason": "It was asked for in writing.", **more},
+        **{"reason": "It was asked for in writing.", "authenticated_at": clock.now(), **more},
     )
 
 

@@ -21,7 +21,7 @@ from proposals.demonstration import people
 from proposals.exceptions import OverBudget
 from proposals.lifecycle import Status
 from proposals.models import Freeze, Proposal, Review, Rule, RunUndo
-from tests import factories
+from tests import factories, people_pages
 from tests.factories import fresh, make_checked, make_person, painting, work
 from tests.target_fixture import paula
 from tests.toys import box
@@ -237,10 +237,10 @@ class TestEveryPage:
     @pytest.mark.parametrize("look", LOOKS)
     def test_is_accessible_and_fits_its_width(self, desk, look, crm):
         pages = database_pages(crm) | every_page()
-        groups = ["reviewers", "senior-reviewers", "operators", "policy-administrators"]
-        saul = make_person("saul", groups=groups)
+        saul = make_person("saul", groups=defaults.GROUPS)
         page = desk.page(saul, reduced_motion="reduce", **look)
-        for name, address in {**pages, "sign-in": reverse("sign-in")}.items():
+        pages |= people_pages.own_pages(saul)
+        for name, address in {**pages, **people_pages.entrances()}.items():
             if name == "sign-in":
                 page.context.clear_cookies()
             page.goto(address)

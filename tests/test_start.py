@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import time
 import urllib.request
@@ -116,11 +118,16 @@ class TestAStartedInstallation:
         try:
             clean.start()
             assert "first_administrator NAME" in clean.words
+            code = re.search(r"one-time code: (\S+)", clean.words)[1]
+            kept = clean.folder / "setup-code"
+            assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+            assert code not in kept.read_text()
             assert ask(clean.folder / "countersign.sqlite3", PEOPLE) == 0
             assert not (clean.folder / "shop.sqlite3").exists()
             password = "a long enough password"
             done = clean.manage("first_administrator", "anna", COUNTERSIGN_ADMIN_PASSWORD=password)
             assert done.returncode == 0, done.stderr
+            assert not kept.exists()
             assert ask(clean.folder / "countersign.sqlite3", PEOPLE) == 1
             assert is_alive(clean)
             assert is_alive(installation)

@@ -136,6 +136,7 @@ def decide(proposal: Proposal) -> None:
             decision="approve" if can_be else "reject",
             digest=check.digest,
             reason=REASON,
+            authenticated_at=clock.now(),
         )
 
 

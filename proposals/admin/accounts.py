@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
@@ -87,8 +89,11 @@ class RecordedAdmin(admin.ModelAdmin):
         )
 
 
-admin.site.unregister(User)
-admin.site.unregister(Group)
+# What people sign in with is theirs: these pages would show secrets, and change them untold.
+for unneeded in (User, Group, EmailAddress, Authenticator):
+    if admin.site.is_registered(unneeded):
+        admin.site.unregister(unneeded)
+OWN_RIGHTS = ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")
 
 
 @admin.register(User)
@@ -103,6 +108,16 @@ class PersonAdmin(RecordedAdmin, UserAdmin):
     def others(self, form: Any) -> list[str]:
         personal = ("first_name", "last_name", "email")
         return [name for name in personal if name in form.changed_data]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Nobody gives themselves a group or a right."""
+        fixed = super().get_readonly_fields(request, obj)
+        return (*fixed, *OWN_RIGHTS) if obj is not None and obj.pk == request.user.pk else fixed
+
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if form.former_rights.get("is_active") and not obj.is_active:
+            services.end_sessions(obj)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if obj is not None and Agent.objects.filter(user=obj).exists():
@@ -127,6 +142,12 @@ class PersonAdmin(RecordedAdmin, UserAdmin):
 @admin.register(Group)
 class RecordedGroupAdmin(RecordedAdmin, GroupAdmin):
     noun = "group"
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A right given to one's own group would be given to oneself."""
+        if obj is not None and request.user.groups.filter(pk=obj.pk).exists():
+            return False
+        return super().has_change_permission(request, obj)
 
     def rights(self, pk: Any) -> dict[str, Any]:
         return rights_of_group(pk)

@@ -28,8 +28,16 @@ def sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -
     return redirect(target)
 
 
+def change_password(
+    request: HttpRequest, extra_context: dict[str, Any] | None = None
+) -> HttpResponse:
+    """One's own password is changed on the page of one's account, where it is told."""
+    return redirect("account_change_password")
+
+
 admin.site.site_header = "Countersign"
 admin.site.site_title = "Countersign"
 admin.site.index_title = "Administration"
 admin.site.site_url = reverse_lazy("queue")  # type: ignore[assignment]
 admin.site.login = sign_in  # type: ignore[method-assign,assignment]
+admin.site.password_change = change_password  # type: ignore[method-assign,assignment]

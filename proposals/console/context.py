@@ -36,6 +36,9 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "may_connect": SimpleLazyObject(
             lambda: bool(may_view and rights.has(user, rights.CONFIGURE_DATABASES))
         ),
+        "may_manage_people": SimpleLazyObject(
+            lambda: bool(may_view and rights.has(user, rights.MANAGE_PEOPLE))
+        ),
         "frozen": SimpleLazyObject(everything_frozen),
         "waiting_count": SimpleLazyObject(lambda: lists.count("waiting", user)),
         "ledger_url": _admin_url(user, "admin:ledger_ledgerentry_changelist", rights.VIEW_LEDGER),

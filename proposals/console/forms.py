@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth.forms import AuthenticationForm
 from django.db.models import QuerySet
 
 from proposals.exceptions import InvalidRequest
@@ -19,10 +18,6 @@ GONE = "There is no such thing to let go on."
 def actions() -> list[tuple[str, str]]:
     """Every action there is, also those that only undo."""
     return [ANY, *((name, name) for name in sorted(registry.actions))]
-
-
-class SignIn(AuthenticationForm):
-    """A name and a password, pasted or typed."""
 
 
 class Filters(forms.Form):

@@ -1,7 +1,6 @@
 """Addresses of the people's pages. Nouns, with a final verb for what a person does."""
 
-from django.contrib.auth.views import LoginView, LogoutView
-from django.urls import path
+from django.urls import include, path
 
 from proposals.console import (
     databases,
@@ -13,16 +12,10 @@ from proposals.console import (
     table_pages,
     views,
 )
-from proposals.console.forms import SignIn
 
 urlpatterns = [
     path("", views.queue, name="queue"),
-    path(
-        "sign-in/",
-        LoginView.as_view(authentication_form=SignIn, redirect_authenticated_user=True),
-        name="sign-in",
-    ),
-    path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("", include("proposals.console.people_urls")),
     path("recent/", views.recent, name="recent"),
     path("budgets/", views.budgets_page, name="budgets"),
     path("budgets/<int:budget_id>/lower/", lowering.lower, name="lower-budget"),

@@ -11,12 +11,13 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 from django_htmx.middleware import HtmxDetails
 
-from proposals import rights, services, text
+from proposals import people, rights, services, sign_ins, text
 from proposals.console import lists, presenters, writes
 from proposals.console.budgets import BudgetsPage
 from proposals.console.forms import DecisionForm, ReasonForm, UndoForm, WriteFilters
@@ -30,13 +31,19 @@ from proposals.exceptions import (
     NotFound,
     NothingToUndo,
     ProposalError,
+    SignInTooOld,
     StaleDigest,
 )
 from proposals.lifecycle import Status
 from proposals.models import Proposal, Review
+from proposals.services.decisions import is_recent
 
 NO_RIGHT = "Your account is not in a group that may open the console."
 REASONS_KEPT = 5
+TOO_OLD = (
+    "Nothing was recorded yet: approving at high tier takes a sign-in of the last ten minutes. "
+    "Sign in again, then decide; your reason is kept."
+)
 View = Callable[..., HttpResponse]
 
 
@@ -66,7 +73,8 @@ def to_sign_in(request: Request, proposal_id: UUID | None) -> HttpResponse:
     back = request.get_full_path()
     if request.method != "GET":
         back = reverse("proposal", args=[proposal_id]) if proposal_id else reverse("queue")
-    answer = redirect_to_login(back)
+    first = not people.anybody_can_sign_in()
+    answer = HttpResponseRedirect(reverse("setup")) if first else redirect_to_login(back)
     return HttpResponseClientRedirect(answer.url) if request.htmx else answer
 
 
@@ -126,7 +134,10 @@ def proposal(request: Request, proposal_id: UUID) -> HttpResponse:
     found = find(proposal_id)
     page = ReviewPage(found, request.user, Place.of(request.GET, request.user))
     form = DecisionForm(initial={"reason": kept_reason(request, proposal_id)})
-    return render(request, "console/review.html", {"page": page, "proposal": found, "form": form})
+    context = {"page": page, "proposal": found, "form": form}
+    if page.asks_fact and not is_recent(sign_ins.last_proof(request)):
+        context["sign_in_again_url"] = again_url(page.url)
+    return render(request, "console/review.html", context)
 
 
 @require_POST
@@ -140,10 +151,15 @@ def decide(request: Request, proposal_id: UUID) -> HttpResponse:
     if form.is_valid():
         try:
             decided = services.review(
-                proposal_id=proposal_id, reviewer=request.user, **form.cleaned_data
+                proposal_id=proposal_id,
+                reviewer=request.user,
+                authenticated_at=sign_ins.last_proof(request),
+                **form.cleaned_data,
             )
         except NotFound as error:
             raise Http404 from error
+        except SignInTooOld:
+            return sign_in_again(request, proposal_id, place, form)
         except (StaleDigest, IllegalTransition, AlreadyDecided) as error:
             return conflict(request, proposal_id, place, form, str(error))
         except InvalidRequest as error:
@@ -203,6 +219,19 @@ def conflict(
         part = render(request, "console/parts/conflict.html", context, status=409)
         return reswap(retarget(part, "#content"), "innerHTML")
     return render(request, "console/conflict.html", context, status=409)
+
+
+def sign_in_again(
+    request: Request, proposal_id: UUID, place: Place, form: DecisionForm
+) -> HttpResponse:
+    """Nothing was recorded; after signing in again the page is back, with the typed reason."""
+    keep_reason(request, proposal_id, form.cleaned_data["reason"])
+    messages.warning(request, TOO_OLD)
+    return onwards(request, again_url(f"{reverse('proposal', args=[proposal_id])}?{place.query}"))
+
+
+def again_url(back: str) -> str:
+    return f"{reverse('account_reauthenticate')}?{urlencode({'next': back})}"
 
 
 def keep_reason(request: Request, proposal_id: UUID, reason: str) -> None:

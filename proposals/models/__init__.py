@@ -4,6 +4,7 @@ from proposals.models.agent import Agent, AgentToken, Grant
 from proposals.models.check import Check, Rule
 from proposals.models.execution import Execution
 from proposals.models.freeze import Freeze
+from proposals.models.invitation import Invitation
 from proposals.models.operator_token import OperatorToken
 from proposals.models.proposal import Evidence, IdempotencyKey, Proposal, Revision, Run
 from proposals.models.review import Review
@@ -22,6 +23,7 @@ __all__ = [
     "Freeze",
     "Grant",
     "IdempotencyKey",
+    "Invitation",
     "OperatorToken",
     "Proposal",
     "Review",

@@ -1,8 +1,10 @@
 """Deciding: what a person says about exactly what they were shown."""
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 
 from ledger import clock, entries
@@ -13,6 +15,7 @@ from proposals.exceptions import (
     InvalidRequest,
     NotEligible,
     NotFound,
+    SignInTooOld,
     StaleDigest,
 )
 from proposals.lifecycle import Status, require, transition
@@ -33,11 +36,14 @@ def review(
     reason_code: str = "",
     is_for_agent: bool = False,
     fact: str = "",
+    authenticated_at: datetime | None = None,
 ) -> Proposal:
     """Record one person's decision on the check with this digest, and no other.
 
-    Raises StaleDigest when what they saw is no longer current, NotEligible with the reason why
-    they may not decide, AlreadyDecided, IllegalTransition, or InvalidRequest naming the field.
+    `authenticated_at` is when they last proved who they are: a door that does not say cannot have
+    anything approved at high tier. Raises StaleDigest when what they saw is no longer current,
+    NotEligible with the reason why they may not decide, AlreadyDecided, IllegalTransition,
+    InvalidRequest naming the field, or, when nothing else is in the way, SignInTooOld.
     """
     try:
         proposal = Proposal.objects.select_related("agent__owner", "proposer", "run").lock(
@@ -54,6 +60,8 @@ def review(
     verdict = choice(decision)
     refuse_ineligible(reviewer, proposal, check, verdict)
     complete(check, verdict, reason, reason_code, fact)
+    if verdict is Review.Decision.APPROVE and is_high(check):
+        require_recent(authenticated_at)
     stored = store(proposal, check, reviewer, verdict, reason.strip(), reason_code, is_for_agent)
     follow(proposal, check, stored)
     return proposal
@@ -100,7 +108,7 @@ def complete(
         if not said:
             raise invalid("reason", "required", "Say why, so that others can follow.")
         return
-    if check.tier in {Tier.LOW, Tier.MEDIUM}:
+    if not is_high(check):
         return
     if len("".join(said.split())) < HIGH_TIER_REASON_LENGTH:
         raise invalid(
@@ -110,6 +118,23 @@ def complete(
         )
     if fact.strip() != expected_fact(check):
         raise invalid("fact", "wrong-fact", f"{asked_fact(check)} does not match the evidence.")
+
+
+def is_high(check: Check) -> bool:
+    """Whatever is not known to be lower is high."""
+    return check.tier not in {Tier.LOW, Tier.MEDIUM}
+
+
+def is_recent(authenticated_at: datetime | None) -> bool:
+    """Whether whoever proved then who they are is still believed to sit there."""
+    if authenticated_at is None:
+        return False
+    return clock.now() - authenticated_at <= timedelta(seconds=settings.SIGN_IN_AGAIN_SECONDS)
+
+
+def require_recent(authenticated_at: datetime | None) -> None:
+    if not is_recent(authenticated_at):
+        raise SignInTooOld
 
 
 def expected_fact(check: Check) -> str:

@@ -68,7 +68,31 @@ PEOPLE = {
     "databases/<slug:name>/tables/<slug:table>/",
     "databases/<slug:name>/tables/<slug:table>/switch/",
     "help/",
+    "sign-in-again/",
+    "sign-in-again/code/",
+    "sign-in-again/passkey/",
     "sign-out/",
+    "account/",
+    "account/password/",
+    "account/password/set/",
+    "account/authenticator/",
+    "account/authenticator/remove/",
+    "account/recovery-codes/",
+    "account/recovery-codes/new/",
+    "account/recovery-codes/file/",
+    "account/passkeys/",
+    "account/passkeys/add/",
+    "account/passkeys/<int:pk>/",
+    "account/passkeys/<int:pk>/remove/",
+    "people/",
+    "people/invite/",
+    "people/invitations/<int:invitation_id>/revoke/",
+    "people/<int:person_id>/",
+    "people/<int:person_id>/groups/",
+    "people/<int:person_id>/deactivate/",
+    "people/<int:person_id>/reactivate/",
+    "people/<int:person_id>/new-password/",
+    "people/<int:person_id>/remove-factors/",
 }
 OPERATORS = {
     "api/operator/v1/^freezes/?$",
@@ -85,7 +109,14 @@ PUBLIC = {
     "api/<path:rest>",
     "healthz",
     "readyz",
+    "setup/",
+    "join/<str:secret>/",
     "sign-in/",
+    "sign-in/code/",
+    "sign-in/passkey/",
+    "sign-in/forgotten/",
+    "sign-in/forgotten/sent/",
+    "^sign-in/new-password/(?P<uidb36>[0-9A-Za-z]+)-(?P<key>[0-9A-Za-z-]+)/$",
 }
 ADMIN = "admin/"  # people's, whatever is under it
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
@@ -134,6 +165,9 @@ class Scene:
         plain = plain.replace("<path:rest>", "nowhere").replace("(?P<url>.*)", "nowhere")
         plain = re.sub(r"\(\?P<app_label>[^)]*\)", "proposals", plain)
         plain = plain.replace("<path:content_type_id>", "1")
+        plain = re.sub(r"<int:(person_id|invitation_id|pk)>", "1", plain)
+        plain = plain.replace("<str:secret>", "nothing").replace("[0-9A-Za-z]+", "1")
+        plain = plain.replace("(?P<uidb36>1)-(?P<key>[0-9A-Za-z-]+)", "1-nothing")
         plain = re.sub(r"<(path:object_|int:token_)?id>", self.primary_key(plain), plain)
         plain = plain.replace("<uuid:proposal_id>", ID)
         plain = plain.replace("<slug:name>", "crm").replace("<slug:table>", "customers")

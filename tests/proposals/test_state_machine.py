@@ -188,6 +188,7 @@ class Product(RuleBasedStateMachine, Promises):
             "digest": shown.digest,
             "reason": "It was asked for in writing.",
             "fact": next(iter(shown.before or {}), ""),
+            "authenticated_at": clock.now(),
         }
         if shown.digest != check.digest:
             with pytest.raises(StaleDigest):

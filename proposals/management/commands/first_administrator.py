@@ -4,14 +4,10 @@ import getpass
 import os
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import transaction
 
-from proposals import defaults
+from proposals import people, services, setup_code
+from proposals.exceptions import ProposalError
 
 
 class Command(BaseCommand):
@@ -25,21 +21,14 @@ class Command(BaseCommand):
         parser.add_argument("--email", default="")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        users = get_user_model()
-        if users.objects.filter(is_superuser=True, is_active=True).exists():
+        if people.has_administrator():
             raise CommandError("There is an administrator already; ask them for an account.")
         password = os.environ.get("COUNTERSIGN_ADMIN_PASSWORD") or getpass.getpass("Password: ")
-        administrator = users(username=options["username"], email=options["email"])
         try:
-            administrator.full_clean(exclude=["password"])
-            validate_password(password, administrator)
-        except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from error
-        administrator.is_staff = administrator.is_superuser = True
-        administrator.set_password(password)
-        with transaction.atomic():
-            defaults.ensure()
-            defaults.ensure_budgets()
-            administrator.save()
-            administrator.groups.set(Group.objects.filter(name="policy-administrators"))
-        self.stdout.write(f"{administrator.username} can sign in, make accounts and choose groups.")
+            administrator = services.make_first_administrator(
+                username=options["username"], email=options["email"], password=password
+            )
+        except ProposalError as error:
+            raise CommandError(str(error)) from error
+        setup_code.forget()
+        self.stdout.write(f"{administrator.username} can sign in, and invite others.")

@@ -9,12 +9,11 @@ import urllib.request
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, close_old_connections
 
-from proposals import attempts, defaults
+from proposals import attempts, defaults, people, setup_code
 from proposals.management import databases
 from proposals.management.supervisor import (
     CannotStart,
@@ -78,11 +77,12 @@ class Command(BaseCommand):
         defaults.ensure()
         defaults.ensure_budgets()
         if settings.DEMO:
-            from proposals.demonstration import people, shop
+            from proposals.demonstration import people as shop_people
+            from proposals.demonstration import shop
 
             databases.ensure_shop(shop.ALIAS)
             shop.ensure()
-            people.ensure()
+            shop_people.ensure()
 
     def wait_for_web(self, supervisor: Supervisor, stop: threading.Event) -> None:
         deadline = time.monotonic() + 60
@@ -109,12 +109,21 @@ class Command(BaseCommand):
         self.stdout.write(f"Data and logs are in {settings.DATA_DIR}")
         if settings.DEMO:
             self.greet_demonstration()
-        elif not get_user_model().objects.filter(is_superuser=True).exists():
-            self.stdout.write(
-                "Nobody can sign in yet. In another terminal, with the same environment, make the "
-                "first administrator:\n  .venv/bin/python manage.py first_administrator NAME"
-            )
+        if not people.has_administrator():
+            self.greet_the_first()
+        else:
+            setup_code.forget()
         self.stdout.write("Ctrl-C stops everything.\n")
+
+    def greet_the_first(self) -> None:
+        """Only whoever reads this terminal can make the first administrator."""
+        self.stdout.write(
+            "There is no administrator yet. Make the first one in the browser:\n"
+            f"  {self.url('/setup/')}\n"
+            f"  one-time code: {setup_code.issue()}\n"
+            "or in another terminal, with the same environment:\n"
+            "  .venv/bin/python manage.py first_administrator NAME"
+        )
 
     def greet_demonstration(self) -> None:
         from proposals.demonstration import agent, people
