@@ -23,6 +23,7 @@ VERBS = (
     "defaults",
     "bell",
     "rights",
+    "notices",
 )
 PURE = ("policy", "expressions", "registry", "lifecycle", "exceptions", "text")
 

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from proposals.console import stopping, views
+from proposals.console import notifications, stopping, views
 from proposals.console.forms import SignIn
 
 urlpatterns = [
@@ -21,6 +21,18 @@ urlpatterns = [
     path("stop/lift/", stopping.lift, name="lift"),
     path("stop/suspend/", stopping.suspend, name="suspend"),
     path("stop/resume/", stopping.resume, name="resume"),
+    path("notifications/", notifications.notifications, name="notifications"),
+    path("notifications/webhooks/", notifications.webhooks, name="webhooks"),
+    path("notifications/webhooks/new/", notifications.webhook, name="new-webhook"),
+    path("notifications/webhooks/<int:webhook_id>/", notifications.webhook, name="webhook"),
+    path(
+        "notifications/webhooks/<int:webhook_id>/switch/",
+        notifications.switch,
+        name="switch-webhook",
+    ),
+    path(
+        "notifications/webhooks/<int:webhook_id>/test/", notifications.try_out, name="test-webhook"
+    ),
     path("help/", views.help_page, name="help"),
     path("proposals/<uuid:proposal_id>/", views.proposal, name="proposal"),
     path("proposals/<uuid:proposal_id>/decide/", views.decide, name="decide"),

@@ -4,6 +4,7 @@ from proposals.models.agent import Agent, AgentToken, Grant
 from proposals.models.check import Check, Rule
 from proposals.models.execution import Execution
 from proposals.models.freeze import Freeze
+from proposals.models.notice import Letter, Notice, NoticePreference, Webhook
 from proposals.models.proposal import Evidence, IdempotencyKey, Proposal, Revision, Run
 from proposals.models.review import Review
 
@@ -16,9 +17,13 @@ __all__ = [
     "Freeze",
     "Grant",
     "IdempotencyKey",
+    "Letter",
+    "Notice",
+    "NoticePreference",
     "Proposal",
     "Review",
     "Revision",
     "Rule",
     "Run",
+    "Webhook",
 ]

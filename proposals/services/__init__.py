@@ -16,11 +16,19 @@ from proposals.services.configuration import (
 )
 from proposals.services.decisions import review
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
+from proposals.services.notices import (
+    SavedWebhook,
+    save_notice_preference,
+    save_webhook,
+    set_webhook_active,
+    test_webhook,
+)
 from proposals.services.stopping import freeze, lift, set_suspended
 from proposals.services.submission import Submission, amend, describe, submit
 from proposals.services.undoing import UndoPreview, preview_undo, undo, undo_by_agent
 
 __all__ = [
+    "SavedWebhook",
     "Submission",
     "UndoPreview",
     "amend",
@@ -39,9 +47,13 @@ __all__ = [
     "retry",
     "review",
     "save_budget",
+    "save_notice_preference",
     "save_rule",
+    "save_webhook",
     "set_suspended",
+    "set_webhook_active",
     "submit",
+    "test_webhook",
     "undo",
     "undo_by_agent",
     "withdraw",
