@@ -55,7 +55,7 @@ def mail(url: str, sender: str) -> dict[str, Any]:
             "EMAIL_URL must be like smtp+tls://user:password@host:587; docs/notifications.md "
             "lists the forms."
         ) from None
-    name, address = parseaddr(sender)
+    _, address = parseaddr(sender)
     if "@" not in address or not sender.isprintable():
         raise ImproperlyConfigured(
             "EMAIL_URL is set, so DEFAULT_FROM_EMAIL must say who sends, such as "

@@ -205,9 +205,7 @@ def switch(request: Request, webhook_id: int) -> HttpResponse:
     """Switch a webhook on or off."""
     is_active = request.POST.get("active") == "1"
     try:
-        services.set_webhook_active(
-            person=request.user, webhook_id=webhook_id, is_active=is_active
-        )
+        services.set_webhook_active(person=request.user, webhook_id=webhook_id, is_active=is_active)
     except NotFound as error:
         raise Http404 from error
     except NotEligible as error:

@@ -43,9 +43,7 @@ def claim(letter_id: UUID) -> Letter | None:
 
 def settle(letter: Letter, state: str, **changes: Any) -> bool:
     """Record how a claimed letter ended; False if the claim is no longer ours."""
-    held = Letter.objects.filter(
-        pk=letter.pk, state=Letter.State.WAITING, attempts=letter.attempts
-    )
+    held = Letter.objects.filter(pk=letter.pk, state=Letter.State.WAITING, attempts=letter.attempts)
     return bool(held.update(state=state, settled_at=clock.now(), **changes))
 
 
