@@ -75,7 +75,7 @@ class MailServer(socketserver.ThreadingTCPServer):
 
     def take(self, to: list[str], data: bytes) -> None:
         self.raw.append(data)
-        message: Any = message_from_bytes(data, policy=policy.default)
+        message: Any = message_from_bytes(data.replace(b"\r\n", b"\n"), policy=policy.default)
         message.envelope = to
         self.mails.append(message)
 

@@ -51,7 +51,7 @@ DECIDES_NOTHING = (
 )
 SENTENCE = "What it would do, in the system's words; values in it were chosen by whoever proposed:"
 # A dot before letters, an at sign or a scheme: what mail programs make links of.
-LINKS = re.compile(r"://|(?<=\w)[.@](?=[^\W\d_]{2})")
+LINKS = re.compile(r"://|(?<=\w)[.。．｡@＠](?=[^\W\d_])")
 
 
 @dataclass(frozen=True)

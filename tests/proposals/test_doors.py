@@ -57,6 +57,12 @@ PEOPLE = {
     "stop/lift/",
     "stop/suspend/",
     "stop/resume/",
+    "notifications/",
+    "notifications/webhooks/",
+    "notifications/webhooks/new/",
+    "notifications/webhooks/<int:webhook_id>/",
+    "notifications/webhooks/<int:webhook_id>/switch/",
+    "notifications/webhooks/<int:webhook_id>/test/",
     "help/",
     "sign-out/",
 }
@@ -114,7 +120,9 @@ class Scene:
         plain = plain.replace("<path:rest>", "nowhere").replace("(?P<url>.*)", "nowhere")
         plain = re.sub(r"\(\?P<app_label>[^)]*\)", "proposals", plain)
         plain = plain.replace("<path:content_type_id>", "1")
-        plain = re.sub(r"<(path:object_|int:token_)?id>", self.primary_key(plain), plain)
+        plain = re.sub(
+            r"<(path:object_|int:token_|int:webhook_)?id>", self.primary_key(plain), plain
+        )
         plain = plain.replace("<uuid:proposal_id>", ID)
         found = {f"/{plain.replace(ID, str(each.pk))}" for each in (self.pending, self.committed)}
         assert not any(set("<>()^$\\") & set(address) for address in found), found
