@@ -91,13 +91,24 @@ def concerns(person: Any, notice: Notice) -> bool:
 
 
 def is_owner(person: Any, notice: Notice) -> bool:
-    return bool(notice.agent and notice.agent.owner_id == person.pk)
+    return person.pk in owners(notice)
+
+
+def owners(notice: Notice) -> set[Any]:
+    """Who answers for it: the agent's owner, and a person who proposed it themselves."""
+    found = {notice.agent.owner_id} if notice.agent else set()
+    if notice.proposal and notice.proposal.proposer_id:
+        found.add(notice.proposal.proposer_id)
+    return found
 
 
 def candidates(notice: Notice) -> QuerySet:
-    """Everybody whom it might concern, by one statement; `concerns` has the last word."""
+    """Everybody whom it might concern, by one statement; `concerns` has the last word.
+
+    In one order, because their hourly letters are locked one after another.
+    """
     people = get_user_model().objects.filter(is_active=True, agent=None).exclude(email="")
-    owner = Q(pk=notice.agent.owner_id) if notice.agent else Q(pk=None)
+    people, owner = people.order_by("pk"), Q(pk__in=owners(notice))
     if notice.kind in TO_OWNERS:
         return people.filter(owner)
     if notice.kind not in TO_DECIDE:

@@ -52,7 +52,8 @@ def overlooked() -> Notice | Letter | None:
     """Something that wanted work a moment ago and still does."""
     before = clock.now() - QUIET
     notice = Notice.objects.to_spread().filter(at__lte=before).first()
-    return notice or Letter.objects.due(before).order_by("next_at").first()
+    due = Letter.objects.due(before).order_by("next_at")
+    return notice or (due if settings.MAIL_IS_ON else due.filter(person=None)).first()
 
 
 def remind() -> int:

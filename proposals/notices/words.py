@@ -44,7 +44,7 @@ WHY = {
     Kind.FROZEN: "You are told because you may lift the freeze, or own the agent.",
     Kind.WEBHOOK: "You are told because you may switch it on again.",
 }
-WHY_OWNER = "You are told because you own the agent."
+WHY_OWNER = "You are told because you own the agent, or proposed this yourself."
 DECIDES_NOTHING = (
     "Neither this mail nor opening its link decides anything: read the evidence on the page, and "
     "decide there."

@@ -297,6 +297,20 @@ class TestOtherFacts:
         assert end.capitalize() in mails.mails[0]["Subject"]
 
 
+    def test_how_an_undo_ended_is_told_to_the_person_who_asked_for_it(self, mails):
+        olga = eager("olga", groups=["operators"])
+        proposal = make_checked()
+        box.colours["bear"] = "green"  # somebody changed it since, so another person must look
+        undo = services.undo(
+            proposal_id=proposal.pk, person=olga, reason="A mix-up.", over_conflicts=True
+        )
+        work()
+        factories.review(undo, "reject")
+        deliver()
+        assert mails.everybody() == {"olga"}
+        assert "Rejected, nothing written: toys.restore by Olga" in mails.mails[0]["Subject"]
+
+
 class TestTheReminder:
     def soon(self, proposal) -> None:
         now = clock.now()
@@ -431,6 +445,26 @@ def webhook(name: str = "chat", **more):
     from tests.proposals.test_webhooks import make_webhook
 
     return make_webhook(name=name, **more)
+
+
+class TestAnInstallationWithoutMail:
+    def test_writes_no_letters_and_asks_for_no_work(self, settings):
+        settings.MAIL_IS_ON = False
+        eager()
+        waiting()
+        deliver()
+        assert not Letter.objects.exists()
+        assert overlooked() is None
+
+    def test_leaves_alone_what_was_written_while_it_had_mail(self, mails, settings):
+        eager()
+        waiting()
+        spreading.spread_all()
+        Letter.objects.update(next_at=clock.now() - timedelta(minutes=1))
+        settings.MAIL_IS_ON = False
+        deliver()
+        assert overlooked() is None
+        assert Letter.objects.filter(state="waiting", attempts=0).exists()
 
 
 class TestPreferences:
