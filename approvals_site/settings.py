@@ -9,6 +9,8 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from approvals_site import notices
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
 
@@ -389,6 +391,19 @@ CELERY_TASK_TIME_LIMIT = 50
 # Connections outlive tasks, and are tried before they are used again (celery.py).
 CELERY_DB_REUSE_MAX = 1_000_000
 CELERY_TASK_DEFAULT_QUEUE = "countersign"
+
+# Telling people: where links lead, how mail leaves, and which private hosts webhooks may reach.
+COUNTERSIGN_URL = notices.public_url(
+    env.str("COUNTERSIGN_URL", default=""),
+    port=PORT,
+    outside=set(ALLOWED_HOSTS) - LOOPBACK,
+    https=HTTPS,
+)
+WEBHOOK_HOSTS = notices.hosts(env.list("COUNTERSIGN_WEBHOOK_HOSTS", default=[]))
+MAIL_IS_ON = False
+vars().update(
+    notices.mail(env.str("EMAIL_URL", default=""), env.str("DEFAULT_FROM_EMAIL", default=""))
+)
 
 # How many processes `make run` starts where there is a Redis; the embedded default has one each.
 WEB_PROCESSES = env.int("WEB_PROCESSES", default=2)

@@ -4,6 +4,7 @@ Lock order: the ledger comes last. A chain row is locked by its owner (a proposa
 `Stream` by `record`; several streams in one transaction are recorded in order of their names.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,19 @@ from django.db.transaction import TransactionManagementError
 from ledger import chain as arithmetic
 from ledger import clock
 from ledger.models import Chain, LedgerEntry, Stream
+
+Listener = Callable[[LedgerEntry, dict[str, Any]], None]
+_listeners: list[Listener] = []
+
+
+def listen(listener: Listener) -> None:
+    """Have this told every entry and its body, in the transaction that appends it.
+
+    Every fact passes here, so whoever must hear of facts needs no calls where they happen. A
+    listener may write rows of its own; it must not wait, and what it raises undoes the fact.
+    """
+    if listener not in _listeners:
+        _listeners.append(listener)
 
 
 def append(
@@ -64,6 +78,8 @@ def append(
     )
     entry.save(force_insert=True)
     chain.ledger_number, chain.ledger_hash = entry.number, entry.hash
+    for listener in _listeners:
+        listener(entry, facts["body"])
     return entry
 
 

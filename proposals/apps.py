@@ -11,6 +11,8 @@ class ProposalsConfig(AppConfig):
     def ready(self) -> None:
         autodiscover_modules("actions")
         from proposals import proof, sign_ins
+        from proposals.notices import outbox
 
         proof.register()
         sign_ins.connect()
+        outbox.connect()

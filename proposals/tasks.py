@@ -5,6 +5,7 @@ from typing import Any
 from celery import shared_task
 
 from proposals import dispatch, execution
+from proposals.notices import post
 
 
 @shared_task(name="proposals.check")
@@ -15,3 +16,8 @@ def check(*, row_id: str, **kwargs: Any) -> None:
 @shared_task(name="proposals.execute")
 def execute(*, row_id: str, **kwargs: Any) -> None:
     execution.run(row_id)
+
+
+@shared_task(name="proposals.notify")
+def notify(**kwargs: Any) -> None:
+    post.wake()

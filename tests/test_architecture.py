@@ -25,6 +25,7 @@ VERBS = (
     "defaults",
     "bell",
     "rights",
+    "notices",
 )
 PURE = ("policy", "expressions", "registry", "lifecycle", "exceptions", "text")
 

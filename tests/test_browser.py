@@ -12,15 +12,18 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
+from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
 from budgets.models import Budget
+from ledger import clock
 from proposals import defaults, services
 from proposals.demonstration import people
 from proposals.exceptions import OverBudget
 from proposals.lifecycle import Status
-from proposals.models import Freeze, Proposal, Review, Rule, RunUndo
+from proposals.models import Freeze, Letter, Notice, Proposal, Review, Rule, RunUndo
+from proposals.notices import spreading
 from tests import factories, people_pages
 from tests.factories import fresh, make_checked, make_person, painting, work
 from tests.target_fixture import paula
@@ -134,6 +137,7 @@ def every_page() -> dict[str, str]:
     moved, high, hidden = waiting(), waiting("high"), waiting(note="paid \u202e\u200b twice")
     box.colours["bear"] = "green"
     spend(moved.agent)
+    hook = tell()
     item = "proposal"
     return {
         "queue": reverse("queue"),
@@ -157,6 +161,10 @@ def every_page() -> dict[str, str]:
         "budgets": reverse("budgets"),
         "lower a budget": reverse("lower-budget", args=[Budget.objects.earliest("pk").pk]),
         "stop": reverse("stop"),
+        "notifications": reverse("notifications"),
+        "webhooks": reverse("webhooks"),
+        "a webhook": reverse("webhook", args=[hook.pk]),
+        "a new webhook": reverse("new-webhook"),
         "help": reverse("help"),
         "nothing there": "/nothing/",
     }
@@ -195,6 +203,33 @@ def database_pages(crm) -> dict[str, str]:
         "its tables": reverse("database-tables", args=["crm"]),
         "a table": reverse("table", args=["crm", "customers"]),
     }
+
+
+def tell():
+    """A webhook that was switched off, one that is on, and letters sent and given up."""
+    ada = make_person("ada", groups=["policy-administrators"])
+    every = {"kinds": ["waits", "due"], "tiers": ["high"]}
+    for name in ("On call", "Approvals"):
+        hook = services.save_webhook(
+            person=ada, name=name, url="https://hooks.example/services/T0/B0/x", **every
+        ).webhook
+    hook.is_active, hook.failures, hook.off_reason = False, 20, "20 failures in a row."
+    hook.save()
+    spreading.spread_all()
+    now = clock.now()
+    for number, person in enumerate([ada, senior()]):
+        for state in Letter.State:
+            Letter.objects.create(
+                name=f"{number}:{state}",
+                person=person,
+                tier="high",
+                state=state,
+                attempts=12,
+                last_error="OSError",
+                next_at=now,
+                created_at=now,
+            ).notices.set(Notice.objects.all()[:1])
+    return hook
 
 
 def spend(agent) -> None:
@@ -238,6 +273,7 @@ class TestEveryPage:
     def test_is_accessible_and_fits_its_width(self, desk, look, crm):
         pages = database_pages(crm) | every_page()
         saul = make_person("saul", groups=defaults.GROUPS)
+        saul.groups.set(Group.objects.all())
         page = desk.page(saul, reduced_motion="reduce", **look)
         pages |= people_pages.own_pages(saul)
         for name, address in {**pages, **people_pages.entrances()}.items():

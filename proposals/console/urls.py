@@ -5,6 +5,7 @@ from django.urls import include, path
 from proposals.console import (
     databases,
     lowering,
+    notifications,
     rule_pages,
     run_undo,
     runs,
@@ -43,6 +44,18 @@ urlpatterns = [
         "databases/<slug:name>/tables/<slug:table>/switch/",
         table_pages.switch,
         name="table-switch",
+    ),
+    path("notifications/", notifications.notifications, name="notifications"),
+    path("notifications/webhooks/", notifications.webhooks, name="webhooks"),
+    path("notifications/webhooks/new/", notifications.webhook, name="new-webhook"),
+    path("notifications/webhooks/<int:webhook_id>/", notifications.webhook, name="webhook"),
+    path(
+        "notifications/webhooks/<int:webhook_id>/switch/",
+        notifications.switch,
+        name="switch-webhook",
+    ),
+    path(
+        "notifications/webhooks/<int:webhook_id>/test/", notifications.try_out, name="test-webhook"
     ),
     path("help/", views.help_page, name="help"),
     path("proposals/<uuid:proposal_id>/", views.proposal, name="proposal"),

@@ -5,6 +5,7 @@ from proposals.models.check import Check, Rule
 from proposals.models.execution import Execution
 from proposals.models.freeze import Freeze
 from proposals.models.invitation import Invitation
+from proposals.models.notice import Letter, Notice, NoticePreference, Webhook
 from proposals.models.operator_token import OperatorToken
 from proposals.models.proposal import Evidence, IdempotencyKey, Proposal, Revision, Run
 from proposals.models.review import Review
@@ -24,6 +25,9 @@ __all__ = [
     "Grant",
     "IdempotencyKey",
     "Invitation",
+    "Letter",
+    "Notice",
+    "NoticePreference",
     "OperatorToken",
     "Proposal",
     "Review",
@@ -35,5 +39,6 @@ __all__ = [
     "RunUndo",
     "RunUndoStep",
     "Secret",
+    "Webhook",
     "Wiring",
 ]

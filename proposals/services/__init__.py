@@ -24,6 +24,13 @@ from proposals.services.databases import (
 )
 from proposals.services.decisions import review
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
+from proposals.services.notices import (
+    SavedWebhook,
+    save_notice_preference,
+    save_webhook,
+    set_webhook_active,
+    test_webhook,
+)
 from proposals.services.people import (
     deactivate,
     end_sessions,
@@ -46,6 +53,7 @@ from proposals.services.undoing import UndoPreview, preview_undo, undo, undo_by_
 
 __all__ = [
     "RunPlan",
+    "SavedWebhook",
     "Submission",
     "UndoPreview",
     "advance_run_undo",
@@ -82,12 +90,16 @@ __all__ = [
     "review",
     "revoke_invitation",
     "save_budget",
+    "save_notice_preference",
     "save_rule",
+    "save_webhook",
     "set_groups",
     "set_suspended",
+    "set_webhook_active",
     "submit",
     "switch_database",
     "switch_table",
+    "test_webhook",
     "undo",
     "undo_by_agent",
     "undo_run",

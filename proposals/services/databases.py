@@ -13,12 +13,12 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.db import transaction
 
 from ledger.canonical import digest
-from proposals import freezing, rights
+from proposals import freezing, rights, vault
 from proposals.actions import tables
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.models import Database, DescribedTable
 from proposals.services.configuration import record_change
-from proposals.targets import vault, wiring
+from proposals.targets import wiring
 
 # Whoever changes one of these decides where the stored password is sent, so it is asked for again.
 PLACE = ("host", "port", "database", "user", "tls")

@@ -14,10 +14,10 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
+from proposals import vault
 from proposals.actions import tables
 from proposals.actions.tables import Described
 from proposals.models import Database, DescribedTable, Secret, Wiring
-from proposals.targets import vault
 
 LOST = (
     "The password of {} cannot be read, because the key that it was encrypted with is missing or "

@@ -67,6 +67,12 @@ PEOPLE = {
     "databases/<slug:name>/tables/",
     "databases/<slug:name>/tables/<slug:table>/",
     "databases/<slug:name>/tables/<slug:table>/switch/",
+    "notifications/",
+    "notifications/webhooks/",
+    "notifications/webhooks/new/",
+    "notifications/webhooks/<int:webhook_id>/",
+    "notifications/webhooks/<int:webhook_id>/switch/",
+    "notifications/webhooks/<int:webhook_id>/test/",
     "help/",
     "sign-in-again/",
     "sign-in-again/code/",
@@ -168,7 +174,9 @@ class Scene:
         plain = re.sub(r"<int:(person_id|invitation_id|pk)>", "1", plain)
         plain = plain.replace("<str:secret>", "nothing").replace("[0-9A-Za-z]+", "1")
         plain = plain.replace("(?P<uidb36>1)-(?P<key>[0-9A-Za-z-]+)", "1-nothing")
-        plain = re.sub(r"<(path:object_|int:token_)?id>", self.primary_key(plain), plain)
+        plain = re.sub(
+            r"<(path:object_|int:token_|int:webhook_)?id>", self.primary_key(plain), plain
+        )
         plain = plain.replace("<uuid:proposal_id>", ID)
         plain = plain.replace("<slug:name>", "crm").replace("<slug:table>", "customers")
         found = {f"/{plain.replace(ID, str(each.pk))}" for each in (self.pending, self.committed)}

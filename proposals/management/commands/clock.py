@@ -15,6 +15,7 @@ from django.db import close_old_connections, connections
 from ledger import heartbeat, sealer
 from proposals import leadership
 from proposals.dispatch import Sweep
+from proposals.notices.finder import Finder
 
 logger = logging.getLogger(__name__)
 PRUNE_SECONDS = 60
@@ -29,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--interval", type=float, default=1.0, help="seconds between passes")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        jobs = (Sweep().run, beat, sealer.tick, Pruning().run)
+        jobs = (Sweep().run, beat, sealer.tick, Pruning().run, Finder().run)
         if options["once"]:
             for job in jobs:
                 job()

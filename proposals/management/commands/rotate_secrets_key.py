@@ -5,8 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
-from proposals import services
-from proposals.targets import vault
+from proposals import services, vault
 
 
 class Command(BaseCommand):

@@ -100,6 +100,12 @@ def open_sealed(name: str, sealed: str) -> str | None:
     return value
 
 
+def reveal(name: str) -> str | None:
+    """The secret of this name; None where there is none, or where it can no longer be read."""
+    sealed = Secret.objects.filter(name=name).values_list("sealed", flat=True).first()
+    return None if sealed is None else open_sealed(name, sealed)
+
+
 @transaction.atomic
 def rotate() -> tuple[int, int]:
     """Encrypt every secret anew under the newest key. Returns how many, and how many were lost.
