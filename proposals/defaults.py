@@ -57,7 +57,15 @@ GROUPS = {
         *EDIT_BUDGETS,
         *EDIT_AGENTS,
     ],
-    "auditors": [*VIEW, "view_idempotencykey", "view_ledgerentry", "view_agenttoken"],
+    "auditors": [
+        *VIEW,
+        "view_idempotencykey",
+        "view_ledgerentry",
+        "view_checkpoint",
+        "view_access",
+        "export_ledger",
+        "view_agenttoken",
+    ],
 }
 RULES = [
     Rule(
