@@ -40,6 +40,7 @@ class ExportView:
 
     def ask(self, request: HttpRequest, filters: Filters, error: str = "") -> HttpResponse:
         sealed = Checkpoint.objects.order_by("size").last()
+        back = reverse("admin:ledger_ledgerentry_changelist")
         context = {
             **self.model_admin.admin_site.each_context(request),
             "title": "Export ledger entries",
@@ -49,7 +50,7 @@ class ExportView:
             "error": error,
             "reason": request.POST.get("reason", ""),
             "longest": export.LONGEST_REASON,
-            "list_url": f"{reverse('admin:ledger_ledgerentry_changelist')}?{request.GET.urlencode()}",
+            "list_url": f"{back}?{request.GET.urlencode()}",
         }
         status = 422 if error else 200
         return TemplateResponse(request, "ledger/admin/export.html", context, status=status)

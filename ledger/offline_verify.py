@@ -22,6 +22,7 @@ import json
 import sys
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -190,9 +191,10 @@ def main(arguments: list[str] | None = None) -> int:
     csv.field_size_limit(1 << 24)
     try:
         with zipfile.ZipFile(given.export) as bundle:
-            text = open(given.key).read() if given.key else read(bundle, "public_keys.txt").decode()
+            own = read(bundle, "public_keys.txt").decode()
+            text = Path(given.key).read_text() if given.key else own
             keys = [line for line in text.splitlines() if line.strip()]
-            kept = open(given.checkpoint).read().strip() + "\n" if given.checkpoint else ""
+            kept = Path(given.checkpoint).read_text().strip() + "\n" if given.checkpoint else ""
             manifest = verify(bundle, keys, kept)
     except (OSError, zipfile.BadZipFile, WrongUse) as error:
         print(f"Nothing was checked: {error}", file=sys.stderr)

@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from proposals.console import stopping, views
+from proposals.console import explaining, stopping, views
 from proposals.console.forms import SignIn
 
 urlpatterns = [
@@ -23,6 +23,7 @@ urlpatterns = [
     path("stop/resume/", stopping.resume, name="resume"),
     path("help/", views.help_page, name="help"),
     path("proposals/<uuid:proposal_id>/", views.proposal, name="proposal"),
+    path("proposals/<uuid:proposal_id>/explain/", explaining.explain, name="explain"),
     path("proposals/<uuid:proposal_id>/decide/", views.decide, name="decide"),
     path("proposals/<uuid:proposal_id>/undo/", views.undo, name="undo"),
     path("proposals/<uuid:proposal_id>/retry/", views.retry, name="retry"),
