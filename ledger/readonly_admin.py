@@ -32,7 +32,9 @@ class CappedPaginator(Paginator):
     @cached_property
     def count(self) -> CappedCount:
         listed: Any = self.object_list
-        rows = listed.order_by()[: COUNT_CAP + 1]
+        # In the order of the list: so the index of that order is followed, and no join is made up
+        # of everything that came before.
+        rows = listed[: COUNT_CAP + 1]
         return CappedCount(rows.count())
 
     @cached_property

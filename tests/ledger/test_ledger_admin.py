@@ -13,10 +13,10 @@ from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from ledger import entries, sealer, storage_guards
+from ledger import entries
 from ledger.admin import LedgerEntryAdmin
 from ledger.finding import HINT
-from ledger.models import Access, Facet, LedgerEntry, Mention
+from ledger.models import LedgerEntry
 from ledger.readonly_admin import CappedCount, CappedPaginator
 from ledger.visible import visible
 
