@@ -108,7 +108,9 @@ def main() -> None:
         if connection.vendor != "postgresql":
             sys.exit("This measures PostgreSQL: set DATABASE_URL.")
         name = connection.settings_dict["NAME"]
-        connection.creation.create_test_db(verbosity=0, autoclobber=True, keepdb=given.keep)
+        connection.creation.create_test_db(
+            verbosity=0, autoclobber=True, serialize=False, keepdb=given.keep
+        )
         try:
             is_good = measure(given.entries, given.times, given.shared)
         finally:
@@ -129,7 +131,7 @@ def measure(count: int, times: int, is_shared: bool) -> bool:
         (size,) = cursor.fetchone()
     print(f"PostgreSQL, {count:,} entries, {size}. Each page {times} times, in ms.\n")
     heads = f"{'p50':>6} {'p95':>6} {'cpu':>6} {'sql':>6} {'stmts':>5}"
-    print(f"{'page':44} {'rows':>5} {heads}  plan")
+    print(f"{'page':44} {'rows':>5} {heads}  plan", flush=True)
     client, results = sign_in(), []
     for name, query in pages(count).items():
         results += walk(client, name, query, times)
@@ -271,12 +273,14 @@ def walk(client, name: str, query: dict[str, str], times: int) -> list[Result]:
     response = visit(client, address, query, label, times, results)
     for step in range(1, STEPS + 1):
         link = response.context_data["cl"].older_link
-        if not link or times < 1:
+        if not link:
             break
-        if step == 1 or (step == STEPS and "filter" not in name):
+        if step in (1, STEPS):
             response = visit(client, address + link, None, f"  older {step}", times, results, name)
         else:
             response = client.get(address + link)
+        if name.startswith(("event ", "outcome ")):
+            return results  # they are ranges of one index, which others walk to their end
     if link := response.context_data["cl"].newer_link:
         visit(client, address + link, None, "  newer", times, results, name)
     return results

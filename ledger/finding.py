@@ -77,7 +77,9 @@ class Filters:
 
         Without a time and without an exact search, it is the last seven days.
         """
-        named = {name: given.get(name, "").strip() for name in (*CHOICES, *EXACT, "q")}
+        named: dict[str, Any] = {
+            name: given.get(name, "").strip() for name in (*CHOICES, *EXACT, "q")
+        }
         for name, choices in CHOICES.items():
             if named[name] and named[name] not in choices:
                 raise BadFilter(f"There is no {name} named like that; choose one of the list.")

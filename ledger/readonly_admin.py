@@ -65,7 +65,8 @@ class KeysetChangeList(ChangeList):
     def get_results(self, request: HttpRequest) -> None:
         pages = self.model_admin.get_paginator(request, self.queryset, self.list_per_page)
         rows, has_older, has_newer = self._page()
-        self.model_admin.prepare(rows)
+        model_admin: Any = self.model_admin
+        model_admin.prepare(rows)
         self.result_list = rows
         self.result_count = pages.count
         self.estimate = getattr(pages, "estimate", "")

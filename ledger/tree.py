@@ -1,6 +1,7 @@
 """The tree as it is stored: leaves, and every fourth level above them."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.db.models import Q
 
@@ -43,6 +44,7 @@ def lookup_many(wanted: Iterable[Place]) -> dict[Place, bytes]:
         stored.setdefault(level - above, set()).update(range(first, first + (1 << above)))
     found: dict[Place, bytes] = {}
     for level, positions in stored.items():
+        rows: Any
         if level:
             nodes = Node.objects.filter(level=level, position__in=positions)
             rows = nodes.values_list("position", "hash")
