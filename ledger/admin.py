@@ -1,41 +1,36 @@
 """The auditor's view of the ledger."""
 
 import json
-import re
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.db import OperationalError, connection, transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from ledger.models import LedgerEntry
-from ledger.readonly_admin import KeysetAdmin, MomentFilter, precise
+from ledger import access, clock, finding, kinds, merkle
+from ledger.canonical import parse
+from ledger.exporting import ExportView
+from ledger.finding import HINT, BadFilter, Filters
+from ledger.models import Access, Leaf, LedgerEntry
+from ledger.readonly_admin import NEWER, OLDER, KeysetAdmin, precise
+from ledger.visible import visible
 
-PREFIXES = ("entry", "proposal", "agent", "actor", "kind", "object", "run", "stream")
-HINT = (
-    "Search for an entry number or an id, or say what it is: "
-    + " ".join(f"{prefix}:" for prefix in PREFIXES)
-    + " followed by the exact value."
-)
-# Printable by Unicode's classes, and yet nothing or another thing is seen.
-UNSEEN = re.compile(
-    "[\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
-    "\U000e0100-\U000e01ef]"
-)
+logger = logging.getLogger(__name__)
 
-
-def visible(text: str, *, keep: str = "") -> str:
-    """Text in which every character that would not be seen is written as its escape."""
-    return "".join(
-        char
-        if char in keep or (char.isprintable() and not UNSEEN.match(char))
-        else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in text
-    )
+TIMEOUT_SECONDS = 5
+REASON_SHOWN = 60
+SEALED, UNSEALED, BROKEN = "ok", "not yet sealed", "broken"
 
 
 def shown(column: str, title: str = "") -> Callable[[object, LedgerEntry], str]:
@@ -52,22 +47,75 @@ def preformatted(text: str) -> SafeString:
     return format_html("<pre>{}</pre>", visible(text, keep="\n"))
 
 
+class EntryFilter(admin.ListFilter):
+    """One form for all filters: fixed choices, exact values, from and to."""
+
+    title = "entries"
+    template = "ledger/admin/nothing.html"  # the form stands above the list
+
+    def __init__(
+        self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any
+    ) -> None:
+        super().__init__(request, params, model, model_admin)
+        for name in self.expected_parameters():
+            if name in params:
+                self.used_parameters[name] = params.pop(name)[-1]
+
+    def expected_parameters(self) -> list[Any]:
+        return list(finding.NAMES)
+
+    def has_output(self) -> bool:
+        return True
+
+    def choices(self, changelist: ChangeList) -> Iterator[dict[str, Any]]:
+        return iter(())
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
+        try:
+            return asked(request).apply(queryset)
+        except BadFilter as wrong:
+            messages.error(request, str(wrong))
+            return queryset.none()
+
+
+def asked(request: HttpRequest) -> Filters:
+    """What the address asks for. Raises BadFilter."""
+    return Filters.parse(request.GET.dict(), clock.now())
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """On PostgreSQL, give up on a statement that takes longer than people wait."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL statement_timeout = {TIMEOUT_SECONDS * 1000}")
+        yield
+
+
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(KeysetAdmin):
-    """Newest first. Every search is one exact look-up along an index."""
+    """Newest first. Every filter and every search is one look-up along an index."""
 
+    change_list_template = "ledger/admin/entry_list.html"
     list_display = (
         "id",
         "time",
         "event",
+        "tier",
         "actor_shown",
+        "agent_named",
         "proposal_shown",
         "object_shown",
-        "run_shown",
+        "outcome",
+        "reason",
+        "chain",
     )
     list_display_links = ("id",)
-    list_filter = (MomentFilter,)
-    search_fields = ("id",)  # shows the box; what is searched is decided below
+    list_filter = (EntryFilter,)
+    search_fields = ("id",)  # shows the box; what is searched is decided in `finding`
     search_help_text = HINT
     fields = (
         "id",
@@ -81,6 +129,7 @@ class LedgerEntryAdmin(KeysetAdmin):
         "proposal_shown",
         "object_shown",
         "run_shown",
+        "chain",
         "body_shown",
         "canonical_shown",
         "hash_shown",
@@ -91,18 +140,53 @@ class LedgerEntryAdmin(KeysetAdmin):
     event = shown("kind", "event")
     stream_shown = shown("stream")
     agent_shown = shown("agent")
-    proposal_shown = shown("proposal")
     object_shown = shown("object")
     run_shown = shown("run")
 
-    @admin.display(description="time")
+    @admin.display(description="time (UTC)")
     def time(self, entry: LedgerEntry) -> str:
         return precise(entry.at)
+
+    @admin.display(description="tier")
+    def tier(self, entry: LedgerEntry) -> str:
+        return visible(entry.facet.tier) or "-"
 
     @admin.display(description="actor")
     def actor_shown(self, entry: LedgerEntry) -> str:
         name = f" ({entry.actor_name})" if entry.actor_name else ""
         return visible(entry.actor + name)
+
+    @admin.display(description="agent")
+    def agent_named(self, entry: Any) -> str:
+        return visible(entry.agent_name or entry.agent) or "-"
+
+    @admin.display(description="proposal")
+    def proposal_shown(self, entry: LedgerEntry) -> str | SafeString:
+        """The proposal, which leads to its whole story; in the list with its revision."""
+        if not entry.proposal:
+            return "-"
+        name = visible(entry.proposal)
+        revision = entry.facet.revision if hasattr(entry, "agent_name") else None
+        told = f"{name}, revision {revision}" if revision else name
+        url = explanation(entry.proposal)
+        return format_html('<a href="{}">{}</a>', url, told) if url else told
+
+    @admin.display(description="outcome")
+    def outcome(self, entry: LedgerEntry) -> str:
+        return kinds.OUTCOMES.get(entry.kind, "-")
+
+    @admin.display(description="reason")
+    def reason(self, entry: LedgerEntry) -> str | SafeString:
+        said = entry.facet.reason
+        cut = visible(said[:REASON_SHOWN]) + ("…" if len(said) > REASON_SHOWN else "")
+        return format_html("<bdi>{}</bdi>", cut) if cut else "-"
+
+    @admin.display(description="chain")
+    def chain(self, entry: Any) -> SafeString:
+        if not hasattr(entry, "leaf"):
+            entry.leaf = leaves([entry.pk]).get(entry.pk)
+        state = chain_state(entry)
+        return format_html('<span class="chain-{}">{}</span>', state.split()[0], state)
 
     @admin.display(description="body")
     def body_shown(self, entry: LedgerEntry) -> SafeString:
@@ -131,16 +215,17 @@ class LedgerEntryAdmin(KeysetAdmin):
             links += format_html('<a href="{}">{}: {}</a> ', url, around[number], pk)
         return links or SafeString("-")
 
+    def get_urls(self) -> list[Any]:
+        export = self.admin_site.admin_view(ExportView(self).open)
+        return [path("export/", export, name="ledger_ledgerentry_export"), *super().get_urls()]
+
     def get_queryset(self, request: HttpRequest) -> QuerySet:
-        entries = super().get_queryset(request)
         match = request.resolver_match
         is_list = match is not None and match.url_name == "ledger_ledgerentry_changelist"
-        return entries.defer("canonical", "previous", "hash") if is_list else entries
+        return finding.listed() if is_list else super().get_queryset(request)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """Within a window of time, along the index of times."""
-        is_window = request.GET.get("at_from") or request.GET.get("at_to")
-        return ("-at", "-id") if is_window else ("-id",)
+        return ("-facet__at", "-facet__entry_id")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet, search_term: str
@@ -149,34 +234,140 @@ class LedgerEntryAdmin(KeysetAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        prefix, colon, value = term.partition(":")
-        column = prefix.lower() if colon and prefix.lower() in PREFIXES else ""
-        value = value.strip() if column else term
-        if column == "entry" or (not column and value.isascii() and value.isdigit()):
-            found = by_number(queryset, value)
-        elif column:
-            found = queryset.filter(**{column: value}) if value else None
-        else:
-            found = by_shape(queryset, value)
+        try:
+            found = finding.search(queryset, term, asked(request).days)
+        except BadFilter:  # which the filters have said already
+            return queryset.none(), False
         if found is None:
             messages.info(request, HINT)
             return queryset.none(), False
         return found, False
 
+    def prepare(self, entries: list[Any]) -> None:
+        """What the rows of one page are shown with, in two statements however many they are."""
+        sealed = leaves([entry.pk for entry in entries])
+        names = agent_names({entry.agent for entry in entries if entry.agent})
+        for entry in entries:
+            entry.leaf, entry.agent_name = sealed.get(entry.pk), names.get(entry.agent, "")
 
-def by_number(entries: QuerySet, value: str) -> QuerySet | None:
-    if value.isascii() and value.isdigit() and len(value) < 19:
-        return entries.filter(pk=int(value))
-    return None
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list. What takes too long is given up, and the page says what to narrow."""
+        if request.method == "POST":
+            raise PermissionDenied
+        try:
+            filters = asked(request)
+        except BadFilter:
+            filters = Filters()
+        context = self.around(request, filters) | (extra_context or {})
+        try:
+            with patience():
+                response = super().changelist_view(request, context)
+                if isinstance(response, TemplateResponse):
+                    response.render()
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != "57014":
+                raise
+            logger.warning("A list of the ledger took over %s s: %s", TIMEOUT_SECONDS, filters)
+            return self.too_slow(request, filters)
+        is_reading = set(filters.words()) - {"at"} and not {OLDER, NEWER} & set(request.GET)
+        if is_reading and response.status_code == 200:
+            access.note(request.user, "search", "; ".join(filters.words().values()))
+        return response
+
+    def around(self, request: HttpRequest, filters: Filters) -> dict[str, Any]:
+        """The form above the list, and a chip for each part that narrows it."""
+        query = request.GET.copy()
+        for name in (OLDER, NEWER):
+            query.pop(name, None)
+        chips = []
+        for name, words in filters.words().items():
+            rest = query.copy()
+            rest.pop(name, None)
+            if name == "at":
+                rest["at"] = finding.WHOLE_TIME
+            chips.append({"words": visible(words), "url": f"?{rest.urlencode()}"})
+        return {
+            "chips": chips,
+            "selects": [
+                (name, finding.LABELS[name], choices.items(), getattr(filters, name))
+                for name, choices in finding.CHOICES.items()
+            ],
+            "inputs": [
+                (name, finding.LABELS[name], request.GET.get(name, "")) for name in finding.EXACT
+            ],
+            "is_whole_time": request.GET.get("at") == finding.WHOLE_TIME,
+            "at_from": request.GET.get("at_from", ""),
+            "at_to": request.GET.get("at_to", ""),
+            "export_url": self.export_url(request, query),
+        }
+
+    def export_url(self, request: HttpRequest, query: Any) -> str:
+        if not access.may_export(request.user):
+            return ""
+        return f"{reverse('admin:ledger_ledgerentry_export')}?{query.urlencode()}"
+
+    def too_slow(self, request: HttpRequest, filters: Filters) -> HttpResponse:
+        """Which filter would help: a shorter window, else something more exact."""
+        is_long = filters.days > finding.DEFAULT_DAYS
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "This list would take too long",
+            "seconds": TIMEOUT_SECONDS,
+            "narrow": "Narrow From and To first: the window has no beginning, or is long."
+            if is_long
+            else "Narrow by an exact value: a proposal, an object, an agent or a digest.",
+            "chips": [visible(words) for words in filters.words().values()],
+            "list_url": reverse("admin:ledger_ledgerentry_changelist"),
+        }
+        return TemplateResponse(request, "ledger/admin/too_slow.html", context, status=503)
 
 
-def by_shape(entries: QuerySet, value: str) -> QuerySet | None:
-    """What a bare term can be: an id, or a user or part of the system as an actor."""
-    if value.startswith(("user:", "system:")):
-        return entries.filter(actor=value)
+@admin.register(Access)
+class AccessAdmin(KeysetAdmin):
+    """Who read what. To read, like everything else here."""
+
+    list_display = ("id", "time", "actor_shown", "what", "query_shown")
+    fields = readonly_fields = list_display
+    ordering = ("-id",)
+    query_shown = shown("query")
+
+    @admin.display(description="time (UTC)")
+    def time(self, row: Access) -> str:
+        return precise(row.at)
+
+    @admin.display(description="actor")
+    def actor_shown(self, row: Access) -> str:
+        return visible(f"{row.actor} ({row.actor_name})")
+
+
+def leaves(pks: list[int]) -> dict[int, bytes]:
+    """What was sealed of these entries."""
+    found = Leaf.objects.filter(entry_id__in=pks).values_list("entry_id", "hash")
+    return {pk: bytes(hash_) for pk, hash_ in found}
+
+
+def chain_state(entry: Any) -> str:
+    """Whether the hash of an entry is the one that was sealed. Its bytes are checked elsewhere."""
+    if entry.leaf is None:
+        return UNSEALED
+    return SEALED if entry.leaf == merkle.leaf_hash(bytes(entry.hash)) else BROKEN
+
+
+def agent_names(ids: set[str]) -> dict[str, str]:
+    """What agents were called when they were made, which is the first entry of their streams."""
+    first = LedgerEntry.objects.filter(stream__in=[f"agent:{key}" for key in ids], number=1)
+    names = {}
+    for stream, data in first.values_list("stream", "canonical"):
+        name = parse(bytes(data))["body"].get("name")
+        names[stream.removeprefix("agent:")] = name if isinstance(name, str) else ""
+    return names
+
+
+def explanation(proposal: str) -> str:
+    """The address of a proposal's story; empty if it has none here."""
     try:
-        key = str(UUID(value))
-    except ValueError:
-        return None
-    of_proposal = entries.filter(proposal=key)
-    return of_proposal if of_proposal.exists() else entries.filter(agent=key)
+        return reverse("explain", args=[UUID(proposal)])
+    except (ValueError, NoReverseMatch):
+        return ""

@@ -12,7 +12,7 @@ from django.db import connection
 from django.db.transaction import TransactionManagementError
 
 from ledger import chain as arithmetic
-from ledger import clock
+from ledger import clock, index
 from ledger.models import Chain, LedgerEntry, Stream
 
 Listener = Callable[[LedgerEntry, dict[str, Any]], None]
@@ -41,8 +41,12 @@ def append(
     agent: str = "",
     run: str = "",
     object: str = "",
+    facets: dict[str, Any] | None = None,
 ) -> LedgerEntry:
     """Append one entry to a chain whose row the caller has locked, in the caller's transaction.
+
+    `facets` are what its stream said before of tier, action and revision: the entry can be found
+    by them (ledger.index), and does not hold them.
 
     Only the instance is moved on: the caller saves its `ledger_number` and `ledger_hash`, as a
     rule in the same statement as its status. After a rollback to a savepoint the instance is
@@ -77,6 +81,7 @@ def append(
         hash=arithmetic.entry_hash(data),
     )
     entry.save(force_insert=True)
+    index.add(entry, facts["body"], facets or {})
     chain.ledger_number, chain.ledger_hash = entry.number, entry.hash
     for listener in _listeners:
         listener(entry, facts["body"])

@@ -64,19 +64,17 @@ class LedgerEntry(AppendOnly):
     class Meta:
         verbose_name_plural = "ledger entries"
         default_permissions = ("view",)
+        permissions = [("export_ledger", "Can export the ledger")]
         constraints = [
             models.UniqueConstraint(
                 fields=["stream", "number"], name="ledger_one_entry_per_stream_and_number"
             ),
         ]
+        # By time, agent, actor, action, tier and object it is found through Facet and Mention.
         indexes = [
             models.Index(fields=["proposal", "-id"], name="ledger_proposal"),
-            models.Index(fields=["agent", "-id"], name="ledger_agent"),
-            models.Index(fields=["actor", "-id"], name="ledger_actor"),
             models.Index(fields=["kind", "-id"], name="ledger_kind"),
-            models.Index(fields=["object", "-id"], name="ledger_object"),
             models.Index(fields=["run", "-id"], name="ledger_run"),
-            models.Index(fields=["at", "id"], name="ledger_at"),
         ]
 
     def __str__(self) -> str:
@@ -86,6 +84,95 @@ class LedgerEntry(AppendOnly):
     def body(self) -> dict[str, Any]:
         """The facts of the entry, from its canonical bytes."""
         return json.loads(bytes(self.canonical))["body"]
+
+
+class Facet(models.Model):
+    """What lists find and show one entry by, without reading its body.
+
+    Derived from the entry and what its stream said before, so it is no evidence, has no guards,
+    and can be made anew (`index_ledger`). Every index ends in the one order that lists have.
+    """
+
+    entry = models.OneToOneField(
+        LedgerEntry,
+        primary_key=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        related_name="facet",
+    )
+    at = models.DateTimeField()
+    kind = models.CharField(max_length=100)
+    actor = models.CharField(max_length=100)
+    origin = models.CharField(max_length=10)
+    agent = models.CharField(max_length=64, blank=True)
+    action = models.CharField(max_length=128, blank=True)
+    tier = models.CharField(max_length=10, blank=True)
+    flag = models.CharField(max_length=10, blank=True)
+    revision = models.PositiveIntegerField(null=True)
+    reason = models.TextField(blank=True)
+
+    class Meta:
+        default_permissions = ()
+        indexes = [
+            models.Index(fields=["at", "entry"], name="facet_at"),
+            *(
+                models.Index(fields=[column, "at", "entry"], name=f"facet_{column}")
+                for column in ("kind", "actor", "origin")
+            ),
+            *(
+                models.Index(
+                    fields=[column, "at", "entry"],
+                    name=f"facet_{column}",
+                    condition=models.Q(**{f"{column}__gt": ""}),
+                )
+                for column in ("agent", "action", "tier", "flag")
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"facets of {self.entry_id}"
+
+
+class Mention(models.Model):
+    """One thing that an entry names: an object it touched, a digest, a key, a name.
+
+    Derived like the facets. The story of one object is one read along the primary key.
+    """
+
+    pk = models.CompositePrimaryKey("name", "value", "entry_id")
+    name = models.CharField(max_length=10)
+    value = models.CharField(max_length=500)
+    entry = models.ForeignKey(
+        LedgerEntry,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="mentions",
+    )
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.name} in {self.entry_id}"
+
+
+class Access(models.Model):
+    """What somebody read in the ledger: a search, an explanation, an export. No evidence."""
+
+    at = models.DateTimeField(db_index=True)
+    actor = models.CharField(max_length=100)
+    actor_name = models.CharField(max_length=200, blank=True)
+    what = models.CharField(max_length=20)
+    query = models.CharField(max_length=1000, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        verbose_name_plural = "access log"
+        indexes = [models.Index(fields=["actor", "-id"], name="access_by_actor")]
+
+    def __str__(self) -> str:
+        return f"access {self.pk}"
 
 
 class Leaf(AppendOnly):

@@ -63,7 +63,15 @@ GROUPS = {
         *EDIT_AGENTS,
         MANAGE_PEOPLE,
     ],
-    "auditors": [*VIEW, "view_idempotencykey", "view_ledgerentry", "view_agenttoken"],
+    "auditors": [
+        *VIEW,
+        "view_idempotencykey",
+        "view_ledgerentry",
+        "view_checkpoint",
+        "view_access",
+        "export_ledger",
+        "view_agenttoken",
+    ],
 }
 RULES = [
     Rule(

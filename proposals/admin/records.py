@@ -111,7 +111,7 @@ class ProposalAdmin(HistoryAdmin, RecordAdmin):
         ),
         section(
             "revisions_of checks_of current_check_link reviews_of executions_of keys_of "
-            "compensates_link compensations_of is_undone duplicate_link ledger",
+            "compensates_link compensations_of is_undone duplicate_link ledger explanation",
             "What belongs to it",
         ),
     )
@@ -142,6 +142,11 @@ class ProposalAdmin(HistoryAdmin, RecordAdmin):
     @admin.display(description="ledger")
     def ledger(self, proposal: Proposal) -> SafeString:
         return ledger_link("proposal", proposal.pk)
+
+    @admin.display(description="its story")
+    def explanation(self, proposal: Proposal) -> SafeString:
+        address = reverse("explain", args=[proposal.pk])
+        return format_html('<a href="{}">explain and prove</a>', address)
 
 
 @admin.register(Revision)

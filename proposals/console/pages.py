@@ -247,6 +247,13 @@ class ReviewPage(Page):
         )
 
     @property
+    def explain_url(self) -> str:
+        """The whole story with its proof, for those who may read the ledger."""
+        if not rights.has(self.user, rights.VIEW_LEDGER):
+            return ""
+        return reverse("explain", args=[self.proposal.pk])
+
+    @property
     def undo_url(self) -> str:
         proposal = self.proposal
         if proposal.status != Status.COMMITTED or proposal.is_undone or not self.undo_sentence:

@@ -4,6 +4,7 @@ from django.urls import include, path
 
 from proposals.console import (
     databases,
+    explaining,
     lowering,
     notifications,
     rule_pages,
@@ -59,6 +60,7 @@ urlpatterns = [
     ),
     path("help/", views.help_page, name="help"),
     path("proposals/<uuid:proposal_id>/", views.proposal, name="proposal"),
+    path("proposals/<uuid:proposal_id>/explain/", explaining.explain, name="explain"),
     path("proposals/<uuid:proposal_id>/decide/", views.decide, name="decide"),
     path("proposals/<uuid:proposal_id>/undo/", views.undo, name="undo"),
     path("proposals/<uuid:proposal_id>/retry/", views.retry, name="retry"),

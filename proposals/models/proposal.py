@@ -1,6 +1,7 @@
 """Proposals and their content: what was asked, by whom, and what the agent knew."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -169,9 +170,14 @@ class Proposal(Chain):
             ledger_number=self.ledger_number, ledger_hash=self.ledger_hash
         )
 
-    def look_ups(self) -> dict[str, str]:
+    def look_ups(self) -> dict[str, Any]:
         """What the ledger finds an entry of this proposal by."""
         return {
+            "facets": {
+                "tier": self.tier,
+                "action": self.action,
+                "revision": self.revision_number,
+            },
             "proposal": str(self.pk),
             "agent": str(self.agent_id or ""),
             "run": self.run.name if self.run else "",

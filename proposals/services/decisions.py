@@ -187,6 +187,7 @@ def store(
             "reason_code": reason_code,
             "reason": reason,
             "sent_to_agent": is_for_agent,
+            "seconds": max(int((now - check.created_at).total_seconds()), 0),
         },
         **proposal.look_ups(),
     )

@@ -9,7 +9,7 @@ from django.conf import settings
 
 from ledger import clock, entries
 from ledger.canonical import canonical, digest
-from proposals import bell, crashpoints, spending
+from proposals import bell, crashpoints, spending, text
 from proposals.lifecycle import Status, transition
 from proposals.models import Agent, Evidence, Proposal, Revision
 from proposals.registry import registry
@@ -154,11 +154,13 @@ def kept_evidence(revision: Revision) -> list[dict[str, Any]]:
 
 def described(proposal: Proposal, revision: Revision, items: list[Evidence]) -> dict[str, Any]:
     """What the ledger says of a revision: names and hashes, never the agent's words."""
+    hidden = text.alarming([revision.params, revision.rationale, revision.context])
     return {
         "action": proposal.action,
         "revision": revision.number,
         "content": revision.commitment,
         "evidence": [item.commitment for item in items],
+        **({"hidden_characters": hidden[:10]} if hidden else {}),
     }
 
 

@@ -16,6 +16,7 @@ from proposals import text
 from proposals.console.budgets import Bar, until
 from proposals.console.diff import Missing
 from proposals.console.lists import SOON
+from proposals.story import Link
 from proposals.templatetags.agent_text import agent_text
 
 register = template.Library()
@@ -201,3 +202,17 @@ def span(delta: timedelta) -> str:
     if minutes < 48 * 60:
         return f"{minutes // 60} h"
     return f"{minutes // (24 * 60)} days"
+
+
+@register.simple_tag
+def story_cell(cell: str | Link) -> SafeString:
+    """One cell of a story: everything in it is made visible, whoever wrote it."""
+    words = cell.text if isinstance(cell, Link) else cell
+    shown = format_html("<bdi>{}</bdi>", text.render(words, limit=LONGEST_VALUE))
+    return format_html('<a href="{}">{}</a>', cell.url, shown) if isinstance(cell, Link) else shown
+
+
+@register.filter
+def headed(row: tuple[Any, ...], head: tuple[str, ...]) -> list[tuple[str, Any]]:
+    """Each cell of a row with the head of its column."""
+    return list(zip(head, row, strict=True))

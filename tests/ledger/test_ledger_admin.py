@@ -14,9 +14,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from ledger import entries
-from ledger.admin import HINT, LedgerEntryAdmin, visible
+from ledger.admin import LedgerEntryAdmin
+from ledger.finding import HINT
 from ledger.models import LedgerEntry
 from ledger.readonly_admin import CappedCount, CappedPaginator
+from ledger.visible import visible
 
 LIST = reverse("admin:ledger_ledgerentry_changelist")
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -38,7 +40,8 @@ class AdminTestCase(TestCase):
             self.client.force_login(self.auditor)
 
     def page(self, **query):
-        answer = self.client.get(LIST, query)
+        """The list over all time, unless a test asks for another window."""
+        answer = self.client.get(LIST, {"at": "all"} | query)
         self.assertEqual(answer.status_code, 200)
         return answer
 
@@ -65,10 +68,11 @@ class DoorTests(AdminTestCase):
         self.assertEqual(LedgerEntry.objects.get().kind, "policy.changed")
         self.assertNotContains(self.page(), '<select name="action"')
 
-    def test_only_the_right_to_view_exists(self):
+    def test_only_rights_to_view_and_to_export_exist(self):
         rights = Permission.objects.filter(content_type__app_label="ledger")
         self.assertEqual(
-            {right.codename for right in rights}, {"view_ledgerentry", "view_checkpoint"}
+            {right.codename for right in rights},
+            {"view_ledgerentry", "view_checkpoint", "view_access", "export_ledger"},
         )
 
     def test_without_the_right_nothing_is_shown(self):
@@ -144,7 +148,7 @@ class PageTests(AdminTestCase):
         self.assertContains(self.page(), "7 ledger entries")
         with mock.patch("ledger.readonly_admin.COUNT_CAP", 5):
             self.assertContains(self.page(), "5+ ledger entries")
-            self.assertContains(self.page(q="actor:user:1"), "5+ results")
+            self.assertContains(self.page(q="actor:user:1"), "5+ ledger entries")
 
     def test_the_paginator_stops_at_the_cap(self):
         with mock.patch("ledger.readonly_admin.COUNT_CAP", 5):

@@ -47,6 +47,7 @@ PEOPLE = {
     "",
     "recent/",
     "proposals/<uuid:proposal_id>/",
+    "proposals/<uuid:proposal_id>/explain/",
     "proposals/<uuid:proposal_id>/decide/",
     "proposals/<uuid:proposal_id>/undo/",
     "proposals/<uuid:proposal_id>/retry/",

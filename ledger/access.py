@@ -1,0 +1,30 @@
+"""Who read what in the ledger: searches, explanations, exports. And who may take it away."""
+
+from typing import Any
+
+from django.contrib.auth.models import Permission
+from django.db.models import Q
+
+from ledger import clock
+from ledger.models import Access
+
+EXPORT = "export_ledger"
+
+
+def note(user: Any, what: str, query: str) -> None:
+    """Keep that this person read this. Paging on through the same list is not another reading."""
+    Access.objects.create(
+        at=clock.now(),
+        actor=f"user:{user.pk}",
+        actor_name=(user.get_full_name() or user.get_username())[:200],
+        what=what,
+        query=query.replace("\0", "")[:1000],
+    )
+
+
+def may_export(user: Any) -> bool:
+    """Whether this person holds the right by name; superuser status decides nothing."""
+    if not (user.is_authenticated and user.is_active):
+        return False
+    held = Permission.objects.filter(Q(group__user=user) | Q(user=user))
+    return held.filter(content_type__app_label="ledger", codename=EXPORT).exists()

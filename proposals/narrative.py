@@ -1,0 +1,136 @@
+"""One sentence for each event of a proposal, from its ledger entry alone.
+
+The words are the system's. What a sentence quotes (reasons, names of objects) may hold anything, so
+whoever shows it passes it through `proposals.text`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ledger.models import LedgerEntry
+
+Body = dict[str, Any]
+ACTORS = {
+    "system:checks": "The automatic checks",
+    "system:worker": "A worker",
+    "system:clock": "The clock",
+    "system:operator": "An operator at the command line",
+}
+DECISIONS = {
+    "approve": "approved",
+    "request_changes": "asked for changes to",
+    "reject": "rejected",
+    "comment": "commented on",
+}
+EFFECTS = {"allow": "allow it", "review": "ask people", "deny": "deny it"}
+
+
+def sentence(entry: LedgerEntry, body: Body) -> str:
+    """What happened, who did it and why, as the entry says; unknown kinds by their name."""
+    who = actor(entry)
+    teller = TELLERS.get(entry.kind)
+    told = teller(who, body, entry) if teller else f"{who}: {entry.kind}."
+    return told + quoted(body)
+
+
+def actor(entry: LedgerEntry) -> str:
+    """Who acted, by the name that was kept with the entry."""
+    if entry.actor == "system:worker" and entry.actor_name:
+        return f"Worker {entry.actor_name}"
+    named = {"agent": "The agent", "user": ""}.get(entry.actor.partition(":")[0])
+    if named is not None and entry.actor_name:
+        return f"{named} {entry.actor_name}".strip()
+    return ACTORS.get(entry.actor, entry.actor)
+
+
+def quoted(body: Body) -> str:
+    reason = body.get("reason") or body.get("refusal")
+    return f" Reason: “{reason}”" if isinstance(reason, str) and reason else ""
+
+
+def submitted(who: str, body: Body, entry: LedgerEntry) -> str:
+    if body.get("amended"):
+        return (
+            f"{who} wrote revision {body.get('revision')}; earlier approvals do not count for it."
+        )
+    if body.get("retry"):
+        return f"{who} asked for another attempt, from a fresh check."
+    if "from" in body:
+        return f"{who} sent it back to be checked again."
+    count = len(body.get("evidence", []))
+    pieces = "no evidence" if not count else f"{count} piece{'s' if count > 1 else ''} of evidence"
+    told = f"{who} proposed {body.get('action')} on {entry.object}, with {pieces}."
+    if hidden := body.get("hidden_characters"):
+        told += f" What it wrote holds characters that hide or reorder text: {', '.join(hidden)}."
+    return told
+
+
+def checked(who: str, body: Body, entry: LedgerEntry) -> str:
+    verdict = EFFECTS.get(str(body.get("effect")), str(body.get("effect")))
+    needed = body.get("approvals")
+    if body.get("effect") == "review" and needed:
+        verdict += f", {needed} to approve"
+    rules = ", ".join(body.get("rules", [])) or "none, so a person must look"
+    undo = "can be undone" if body.get("reversible") else "cannot be undone"
+    return f"{who} found {body.get('tier')} tier; it {undo}. The rules {verdict}. Matched: {rules}."
+
+
+def reviewed(who: str, body: Body, entry: LedgerEntry) -> str:
+    verb = DECISIONS.get(str(body.get("decision")), "reviewed")
+    told = f"{who} {verb} revision {body.get('revision')}"
+    if "seconds" in body:
+        told += f", {body['seconds']} s after it was checked"
+    return f"{told}."
+
+
+def approved(who: str, body: Body, entry: LedgerEntry) -> str:
+    if body.get("by") == "policy":
+        return "The rules approved it; no person decided."
+    if body.get("by"):
+        return "It was approved again: the result was equal to what people had approved before."
+    return f"With the decision of {who}, every seat was filled: approved."
+
+
+def committed(who: str, body: Body, entry: LedgerEntry) -> str:
+    if "evidence" in body:
+        return f"{who} settled it as written; the target answered: {body['evidence']}."
+    return f"{who} wrote it, in attempt {body.get('attempt')}."
+
+
+def failed(who: str, body: Body, entry: LedgerEntry) -> str:
+    return f"{who} found that nothing was written, in attempt {body.get('attempt')}."
+
+
+def denied(who: str, body: Body, entry: LedgerEntry) -> str:
+    if budget := body.get("budget"):
+        return f"It was refused: the budget “{budget}” has no room for what it would touch."
+    return "The rules denied it; nothing was written."
+
+
+def plainly(words: str) -> Callable[[str, Body, LedgerEntry], str]:
+    return lambda who, body, entry: words.format(who=who, attempt=body.get("attempt", ""))
+
+
+TELLERS: dict[str, Callable[[str, Body, LedgerEntry], str]] = {
+    "proposal.submitted": submitted,
+    "proposal.checked": checked,
+    "proposal.reviewed": reviewed,
+    "proposal.approved": approved,
+    "proposal.committed": committed,
+    "proposal.failed": failed,
+    "proposal.denied": denied,
+    "proposal.pending": plainly("It was put before people."),
+    "proposal.changes_requested": plainly("It went back for changes."),
+    "proposal.rejected": plainly("It ended: {who} rejected it, and nothing was written."),
+    "proposal.withdrawn": plainly("{who} withdrew it; nothing was written."),
+    "proposal.expired": plainly("Its time ran out; nothing was written."),
+    "proposal.unknown": plainly("It is not known whether attempt {attempt} wrote it."),
+    "proposal.undone": plainly("What it wrote was taken back by another proposal."),
+    "proposal.redone": plainly("The undo of it was itself taken back, so it stands again."),
+    "execution.claimed": plainly("{who} took up attempt {attempt}."),
+    "execution.intended": plainly("{who} was about to write, in attempt {attempt}."),
+    "execution.held": plainly("It was held back; nothing was written."),
+    "execution.postponed": plainly("{who} got no clear answer, and will ask again."),
+    "execution.handed_back": plainly("{who} stopped, and handed attempt {attempt} back."),
+    "execution.late_evidence": plainly("{who} was late: another worker had settled it first."),
+}

@@ -1,0 +1,89 @@
+"""The auditor's pages in a real Chromium: accessible in every look, and printable on A4."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.urls import reverse
+
+from ledger import sealer
+from ledger.models import LedgerEntry
+from proposals.models import Proposal
+from tests.factories import make_person
+from tests.proposals.admin.pages import hostile_proposal
+from tests.test_browser import CHROMIUM, LOOKS, chromium, committed, desk
+
+__all__ = ["chromium", "desk"]  # fixtures, found by their names
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(CHROMIUM is None, reason="No Chromium is installed."),
+]
+
+
+@pytest.fixture
+def auditor():
+    return make_person("amir", groups=["auditors"], is_staff=True)
+
+
+def auditors_pages() -> dict[str, str]:
+    done = committed()
+    sealer.seal()
+    hidden = hostile_proposal()
+    listed = reverse("admin:ledger_ledgerentry_changelist")
+    entry = LedgerEntry.objects.filter(kind="proposal.reviewed").first()
+    return {
+        "index": reverse("admin:index"),
+        "ledger": listed,
+        "ledger, filtered": f"{listed}?tier=high&q=object:toys/bear",
+        "ledger, nothing": f"{listed}?origin=clock&tier=low",
+        "entry": reverse("admin:ledger_ledgerentry_change", args=[entry.pk]),
+        "export": reverse("admin:ledger_ledgerentry_export"),
+        "access log": reverse("admin:ledger_access_changelist"),
+        "proposals": reverse("admin:proposals_proposal_changelist"),
+        "proposal": reverse("admin:proposals_proposal_change", args=[done.pk]),
+        "explained": reverse("explain", args=[done.pk]),
+        "explained, hidden characters": reverse("explain", args=[hidden.pk]),
+    }
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_is_accessible_and_fits_its_width(desk, auditor, look):
+    page = desk.page(auditor, reduced_motion="reduce", **look)
+    faults = []
+    for name, address in auditors_pages().items():
+        page.goto(address)
+        faults += [f"{name}: {complaint}" for complaint in desk.complaints]
+        found = Axe().run(page)
+        desk.complaints.clear()  # of axe, which tries styles that the policy refuses
+        if found.violations_count:
+            faults.append(f"{name}: {found.generate_report()}")
+        across = page.evaluate("document.documentElement.scrollWidth")
+        if across > look["width"]:
+            faults.append(f"{name} scrolls sideways: {across}")
+    assert not faults, "\n".join(faults)
+
+
+def test_an_auditor_narrows_the_list_and_follows_a_story(desk, auditor):
+    done = committed()
+    page = desk.page(auditor, java_script_enabled=False)
+    page.goto(reverse("admin:ledger_ledgerentry_changelist"))
+    page.get_by_text("Last 7 days").wait_for()
+    page.get_by_label("Event").select_option("proposal.committed")
+    page.get_by_role("button", name="Show").click()
+    page.get_by_text("Event: proposal.committed").wait_for()
+    assert page.locator("#result_list tbody tr").count() == Proposal.objects.count()
+    page.get_by_role("link", name=f"{done.pk}, revision 1").click()
+    page.get_by_role("heading", name="10. Proof").wait_for()
+    page.get_by_role("link", name="Verify again now").click()
+    assert page.get_by_text("The ledger holds.").is_visible()
+
+
+def test_a_story_fits_on_a4(desk, auditor):
+    done = committed()
+    page = desk.page(auditor, color_scheme="dark")
+    page.goto(reverse("explain", args=[done.pk]))
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 687, "height": 1000})  # 182 mm: A4 within its margins
+    assert page.evaluate("document.documentElement.scrollWidth") <= 687
+    assert not page.get_by_role("navigation", name="Main").is_visible()
+    assert len(page.pdf(prefer_css_page_size=True)) > 1000
