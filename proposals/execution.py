@@ -24,7 +24,7 @@ from budgets import accounts
 from budgets.exceptions import BudgetExceeded
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import bell, crashpoints, freezing, gate, policy, seats
+from proposals import bell, crashpoints, freezing, gate, observing, policy, seats
 from proposals.exceptions import ActionError, StaleTarget, TargetRefused, VoidedKey
 from proposals.lifecycle import WITHOUT_A_WRITE, Status, transition
 from proposals.models import Execution, Proposal
@@ -165,6 +165,8 @@ def objection(proposal: Proposal, execution: Execution, now: datetime) -> str:
     """Why this must not be applied after all; empty when everything it stood on still stands."""
     check = execution.of_check
     revision = check.revision
+    if proposal.is_observed:
+        return observing.SENTENCE
     if proposal.status != Status.APPROVED or proposal.current_check_id != check.pk:
         return "The approval was for another check."
     if proposal.expires_at <= now:

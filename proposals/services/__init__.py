@@ -5,6 +5,13 @@ one order: the gate of freezes, agent, proposal (an undo before what it undoes),
 scopes, ledger stream.
 """
 
+from proposals.services.agents import (
+    issue_token,
+    may_keep,
+    revoke_token,
+    rotate_token,
+    set_observed,
+)
 from proposals.services.configuration import (
     change_agent,
     create_agent,
@@ -15,22 +22,27 @@ from proposals.services.configuration import (
     save_rule,
 )
 from proposals.services.decisions import review
+from proposals.services.dry_runs import DryRun, dry_run
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
 from proposals.services.stopping import freeze, lift, set_suspended
 from proposals.services.submission import Submission, amend, describe, submit
 from proposals.services.undoing import UndoPreview, preview_undo, undo, undo_by_agent
 
 __all__ = [
+    "DryRun",
     "Submission",
     "UndoPreview",
     "amend",
     "change_agent",
     "create_agent",
     "describe",
+    "dry_run",
     "expire",
     "freeze",
     "grant",
+    "issue_token",
     "lift",
+    "may_keep",
     "preview_undo",
     "recheck",
     "reconcile",
@@ -38,8 +50,11 @@ __all__ = [
     "remove_grant",
     "retry",
     "review",
+    "revoke_token",
+    "rotate_token",
     "save_budget",
     "save_rule",
+    "set_observed",
     "set_suspended",
     "submit",
     "undo",

@@ -94,7 +94,7 @@ def undo_by_agent(
     undo_id = uuid7()
 
     def write() -> Proposal:
-        agent.refresh_from_db(fields=["is_suspended"])
+        agent.refresh_from_db(fields=["is_suspended", "is_observed"])
         if agent.is_suspended:
             raise AgentSuspended
         require_open_intake(agent)
