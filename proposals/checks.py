@@ -237,12 +237,12 @@ def follows(proposal: Proposal, check: Check, given: int = 0) -> Status:
     """What a check leads to, with so many approvals given for exactly it: one answer for all."""
     if check.effect == Effect.DENY:
         return Status.DENIED
+    if check.effect != Effect.REVIEW:
+        return Status.APPROVED
     # Approvals of an equal check still count, but what keeps coming back is looked at again.
-    is_settled = check.is_approvable and given >= check.approvals
     keeps_coming_back = proposal.rechecks >= settings.RECHECKS_BEFORE_PEOPLE
-    if check.effect == Effect.REVIEW and (keeps_coming_back or not is_settled):
-        return Status.PENDING
-    return Status.APPROVED
+    is_settled = given >= check.approvals and check.is_approvable
+    return Status.APPROVED if is_settled and not keeps_coming_back else Status.PENDING
 
 
 def sentence(action_name: str, params: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ scopes, ledger stream.
 """
 
 from proposals.services.agents import (
+    grant_each,
     issue_token,
     may_keep,
     revoke_token,
@@ -40,6 +41,7 @@ __all__ = [
     "expire",
     "freeze",
     "grant",
+    "grant_each",
     "issue_token",
     "lift",
     "may_keep",

@@ -12,7 +12,7 @@ from django.db import transaction
 from proposals import freezing, rights, tokens
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.models import Agent, AgentToken
-from proposals.services.configuration import lock_agent, record_agent, require_right
+from proposals.services.configuration import grant, lock_agent, record_agent, require_right
 from proposals.services.decisions import invalid
 from proposals.services.naming import named
 from proposals.services.stopping import wake
@@ -47,6 +47,14 @@ def set_observed(
     if not is_observed:
         wake()
     return agent
+
+
+@transaction.atomic
+def grant_each(*, agent_id: UUID, patterns: list[str], person: Any) -> None:
+    """Grant all of these patterns or none. Raises NotFound, NotEligible, or ValidationError."""
+    agent = lock_agent(agent_id)
+    for pattern in patterns:
+        grant(agent=agent, pattern=pattern, person=person)
 
 
 @transaction.atomic

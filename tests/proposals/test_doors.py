@@ -51,6 +51,19 @@ PEOPLE = {
     "proposals/<uuid:proposal_id>/undo/",
     "proposals/<uuid:proposal_id>/retry/",
     "proposals/<uuid:proposal_id>/reconcile/",
+    "agents/",
+    "agents/new/",
+    "agents/<uuid:agent_id>/",
+    "agents/<uuid:agent_id>/grants/",
+    "agents/<uuid:agent_id>/grants/remove/",
+    "agents/<uuid:agent_id>/observed/",
+    "agents/<uuid:agent_id>/observe/",
+    "agents/<uuid:agent_id>/let-go/",
+    "agents/<uuid:agent_id>/suspend/",
+    "agents/<uuid:agent_id>/resume/",
+    "agents/<uuid:agent_id>/tokens/issue/",
+    "agents/<uuid:agent_id>/tokens/rotate/",
+    "agents/<uuid:agent_id>/tokens/revoke/",
     "budgets/",
     "stop/",
     "stop/freeze/",
@@ -115,6 +128,7 @@ class Scene:
         plain = re.sub(r"\(\?P<app_label>[^)]*\)", "proposals", plain)
         plain = plain.replace("<path:content_type_id>", "1")
         plain = re.sub(r"<(path:object_|int:token_)?id>", self.primary_key(plain), plain)
+        plain = plain.replace("<uuid:agent_id>", str(self.agent.pk))
         plain = plain.replace("<uuid:proposal_id>", ID)
         found = {f"/{plain.replace(ID, str(each.pk))}" for each in (self.pending, self.committed)}
         assert not any(set("<>()^$\\") & set(address) for address in found), found
@@ -141,6 +155,12 @@ class Scene:
             "action": "*",
             "effect": "allow",
             "pattern": "*",
+            "owner": str(self.agent.owner_id),
+            "actions": "toys.set",
+            "token": str(AgentToken.objects.get().pk),
+            "seen": "1",
+            "days": "90",
+            "overlap": "24",
             "is_active": "on",
             "username": "rita",
             "password": "guess",
