@@ -64,7 +64,7 @@ def profile(request: Request, found: Agent, token: str = "", status: int = 200) 
 @people_only
 def new_agent(request: Request) -> HttpResponse:
     """A new agent with its owner; what it may propose is granted next."""
-    form = NewAgentForm(request.POST or None)
+    form = NewAgentForm(request.POST if request.method == "POST" else None)
     refusal = ""
     if request.method == "POST" and form.is_valid():
         try:

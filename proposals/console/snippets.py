@@ -155,12 +155,14 @@ def example(schema: Any, shared: dict[str, Any], depth: int = 0) -> Any:
     if (given := stated(schema)) is not None:
         return given
     kind = schema.get("type")
-    if kind == "object" or "properties" in schema:
+    if "properties" in schema:
         return example_object(schema, shared, depth)
     for choices in ("oneOf", "anyOf", "allOf"):
         options = [one for one in schema.get(choices, ()) if one.get("type") != "null"]
         if options:
             return example(options[0], shared, depth + 1)
+    if kind == "object":
+        return {}
     if kind == "array":
         return [example(schema.get("items"), shared, depth + 1)] * max(schema.get("minItems", 0), 1)
     return plain_example(kind, schema)
