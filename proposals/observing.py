@@ -17,8 +17,9 @@ SENTENCE = "Observed only: nothing is written."
 
 def is_due(proposal: Proposal) -> bool:
     """Whether a new proposal is to be observed: its agent asks, and its agent is observed."""
-    by_agent = proposal.agent is not None and proposal.proposer_id is None
-    return by_agent and proposal.agent.is_observed
+    if proposal.agent is None or proposal.proposer_id is not None:
+        return False
+    return proposal.agent.is_observed
 
 
 def end(proposal: Proposal, check: Check, now: datetime, *, shortage: str = "") -> None:

@@ -32,6 +32,7 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's loop runs in th
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+ALL_HANDS = ["reviewers", "senior-reviewers", "operators", "policy-administrators"]
 PICTURES = Path(settings.BASE_DIR) / "docs" / "screenshots"
 REFUND = "Charged twice, ticket 8812"
 WIDE, NARROW, ZOOMED = 1280, 390, 320  # 320 px is what 400 % zoom leaves of 1280
@@ -131,6 +132,7 @@ def every_page() -> dict[str, str]:
     box.colours["bear"] = "pink"
     moved, high, hidden = waiting(), waiting("high"), waiting(note="paid \u202e\u200b twice")
     box.colours["bear"] = "green"
+    watched = observed_agent(moved.agent)
     spend(moved.agent)
     item = "proposal"
     return {
@@ -145,10 +147,26 @@ def every_page() -> dict[str, str]:
         "undo with a conflict": reverse("undo", args=[done.pk]),
         "recent": reverse("recent"),
         "budgets": reverse("budgets"),
+        "agents": reverse("agents"),
+        "new agent": reverse("new-agent"),
+        "agent": reverse("agent", args=[moved.agent_id]),
+        "observed agent": reverse("agent", args=[watched.pk]),
+        "what was observed": reverse("observed", args=[watched.pk]),
+        "grants": reverse("grants", args=[watched.pk]) + "?pattern=toys.*",
         "stop": reverse("stop"),
         "help": reverse("help"),
         "nothing there": "/nothing/",
     }
+
+
+def observed_agent(other):
+    """An agent that is only observed, with something judged and a token."""
+    agent = factories.make_agent("watched-bot", owner=other.owner)
+    factories.token_for(agent)
+    services.set_observed(agent_id=agent.pk, is_observed=True)
+    for colour, tier in (("blue", "low"), ("green", "medium")):
+        make_checked(agent=agent, params=painting(colour, tier=tier))
+    return agent
 
 
 def spend(agent) -> None:
@@ -191,7 +209,7 @@ class TestEveryPage:
     @pytest.mark.parametrize("look", LOOKS)
     def test_is_accessible_and_fits_its_width(self, desk, look):
         pages = every_page()
-        saul = make_person("saul", groups=["reviewers", "senior-reviewers", "operators"])
+        saul = make_person("saul", groups=ALL_HANDS)
         page = desk.page(saul, reduced_motion="reduce", **look)
         for name, address in {**pages, "sign-in": reverse("sign-in")}.items():
             if name == "sign-in":

@@ -98,17 +98,20 @@ class AgentsPage:
         self.days = DAYS
 
     def counts(self, agents: list[Agent]) -> dict[Any, dict[str, int]]:
-        counted = (
+        rows = (
             Proposal.objects.filter(agent__in=agents, created_at__gte=since(), is_observed=False)
             .order_by()
-            .values("agent")
+            .values_list("agent")
             .annotate(
                 proposed=Count("pk"),
                 committed=Count("pk", filter=Q(status=Status.COMMITTED)),
                 waiting=Count("pk", filter=Q(status=Status.PENDING)),
             )
         )
-        return {row.pop("agent"): row for row in counted}
+        return {
+            agent: {"proposed": proposed, "committed": committed, "waiting": waiting}
+            for agent, proposed, committed, waiting in rows
+        }
 
 
 @dataclass(frozen=True)

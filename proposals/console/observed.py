@@ -1,6 +1,5 @@
 """What would have happened: the judgements on what an agent proposed while it was observed."""
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -66,7 +65,7 @@ class Group:
     deciders: tuple[str, ...]
     count: int = 0
     objects: int = 0
-    amounts: Counter = field(default_factory=Counter)
+    amounts: dict[str, Decimal] = field(default_factory=dict)
     examples: list["Example"] = field(default_factory=list)
 
     @property
@@ -85,7 +84,8 @@ class Group:
         impact = (proposal.current_check.impact if proposal.current_check else None) or {}
         self.objects += impact.get("objects") or 0
         if amount := impact.get("amount"):
-            self.amounts[amount["currency"]] += Decimal(amount["amount"])
+            earlier = self.amounts.get(amount["currency"], Decimal(0))
+            self.amounts[amount["currency"]] = earlier + Decimal(amount["amount"])
         if len(self.examples) < EXAMPLES:
             self.examples.append(Example(proposal))
 

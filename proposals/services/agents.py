@@ -12,7 +12,13 @@ from django.db import transaction
 from proposals import freezing, rights, tokens
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.models import Agent, AgentToken
-from proposals.services.configuration import grant, lock_agent, record_agent, require_right
+from proposals.services.configuration import (
+    grant,
+    keep_reason,
+    lock_agent,
+    record_agent,
+    require_right,
+)
 from proposals.services.decisions import invalid
 from proposals.services.naming import named
 from proposals.services.stopping import wake
@@ -40,7 +46,7 @@ def set_observed(
     if not is_observed and not reason:
         raise invalid("reason", "required", "Say why its proposals may be committed from now on.")
     agent.is_observed = is_observed
-    agent._change_reason = reason[:100]  # what the history has room for
+    keep_reason(agent, reason)
     agent.save(update_fields=["is_observed"])
     kind = "observation.began" if is_observed else "observation.ended"
     record_agent(agent, kind, person, {"reason": reason})

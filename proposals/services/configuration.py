@@ -160,6 +160,11 @@ def require_right(person: Any, right: str) -> None:
         )
 
 
+def keep_reason(agent: Agent, reason: str) -> None:
+    """Have the next row of its history say why; what it has no room for is in the ledger."""
+    agent._change_reason = reason[:100]  # type: ignore[attr-defined]
+
+
 def require_person(owner: Any) -> None:
     """Refuse a service account as an owner: somebody must answer for every agent."""
     if Agent.objects.filter(user=owner).exists():

@@ -10,7 +10,7 @@ from ledger import clock, entries
 from proposals import bell, freezing, rights
 from proposals.exceptions import InvalidRequest, NotEligible
 from proposals.models import Agent, Execution, Freeze, Run
-from proposals.services.configuration import lock_agent
+from proposals.services.configuration import keep_reason, lock_agent
 from proposals.services.decisions import invalid
 from proposals.services.naming import named
 
@@ -103,7 +103,7 @@ def set_suspended(
     require_right(person, rights.FREEZE if is_suspended else rights.LIFT, agent)
     agent.is_suspended, agent.suspended_reason = is_suspended, standing
     agent.full_clean()
-    agent._change_reason = reason[:100]  # what the history has room for
+    keep_reason(agent, reason)
     agent.save(update_fields=["is_suspended", "suspended_reason"])
     who, name = named(person)
     entries.record(
