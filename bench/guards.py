@@ -155,8 +155,8 @@ GUARDS = [
     guard(
         "what is not approvable is not approved by earlier approvals",
         "proposals/checks.py",
-        "check.is_approvable and len(given) >= check.approvals",
-        "len(given) >= check.approvals - 1",
+        "given >= check.approvals and check.is_approvable",
+        "given >= check.approvals - 1",
         f"{CHECKS} {SERVICES}",
     ),
     guard(

@@ -237,7 +237,7 @@ def follows(proposal: Proposal, check: Check, given: int = 0) -> Status:
     """What a check leads to, with so many approvals given for exactly it: one answer for all."""
     if check.effect == Effect.DENY:
         return Status.DENIED
-    if check.effect != Effect.REVIEW:
+    if check.effect == Effect.ALLOW:
         return Status.APPROVED
     # Approvals of an equal check still count, but what keeps coming back is looked at again.
     keeps_coming_back = proposal.rechecks >= settings.RECHECKS_BEFORE_PEOPLE

@@ -9,7 +9,6 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pprint import pformat
 from typing import Any
 
 from proposals.exceptions import InvalidParams
@@ -80,7 +79,7 @@ ADDRESS = {address!r}
 TOKEN = {token!r}
 KEY = str(uuid.uuid4())  # for a repeat, keep it: the same key is the same proposal
 
-proposal = {pformat(body, width=88, sort_dicts=False)}
+proposal = {literal(body)}
 proposal["dry_run"] = True  # take this line out to propose it
 
 request = urllib.request.Request(
@@ -99,6 +98,17 @@ except urllib.error.HTTPError as refusal:
 
 print(answer.status, json.dumps(json.load(answer), indent=2))
 """
+
+
+def literal(value: Any, indent: str = "") -> str:
+    """A JSON value as Python writes it, one member to a line."""
+    inner = f"{indent}    "
+    if isinstance(value, dict) and value:
+        lines = [f"{inner}{name!r}: {literal(each, inner)},\n" for name, each in value.items()]
+        return "{\n" + "".join(lines) + indent + "}"
+    if isinstance(value, list) and value:
+        return "[\n" + "".join(f"{inner}{literal(each, inner)},\n" for each in value) + indent + "]"
+    return repr(value)
 
 
 def tool(action: Action) -> dict[str, Any]:
