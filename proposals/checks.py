@@ -15,7 +15,7 @@ from django.db import transaction
 
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import crashpoints, gate, seats, spending
+from proposals import crashpoints, gate, observing, seats, spending
 from proposals.exceptions import ActionError, OverBudget
 from proposals.gate import Findings
 from proposals.lifecycle import Status, transition
@@ -122,30 +122,8 @@ def land(
         return None
     now = clock.now()
     verdict = never_looser(proposal, revision, verdict)
-    check = Check.objects.create(
-        proposal=proposal,
-        revision=revision,
-        round=proposal.round,
-        digest=seen_digest(proposal, revision, findings, verdict),
-        sentence=sentence(proposal.action, revision.params),
-        before=findings.before,
-        after=findings.after,
-        impact=findings.impact,
-        conflicts=findings.conflicts,
-        base_tier=findings.base_tier,
-        tier=verdict.tier,
-        is_reversible=findings.is_reversible,
-        compensation=findings.compensation,
-        effect=verdict.effect,
-        approvals=verdict.approvals,
-        groups=f",{','.join(verdict.groups)}," if verdict.groups else "",
-        reasons=list(verdict.reasons),
-        trace=[line.as_json() for line in verdict.trace],
-        policy_digest=gate.policy_digest(in_force),
-        definition=findings.definition,
-        error=findings.error,
-        created_at=now,
-    )
+    check = written_down(proposal, revision, findings, verdict, in_force, now)
+    check.save(force_insert=True)
     entries.append(
         chain=proposal,
         kind="proposal.checked",
@@ -174,20 +152,58 @@ def land(
     return move_on(proposal, revision, check, now)
 
 
+def written_down(
+    proposal: Proposal,
+    revision: Revision,
+    findings: Findings,
+    verdict: Verdict,
+    in_force: list[RuleData],
+    now: Any,
+) -> Check:
+    """The check of these findings and this verdict, not yet stored."""
+    return Check(
+        proposal=proposal,
+        revision=revision,
+        round=proposal.round,
+        digest=seen_digest(proposal, revision, findings, verdict),
+        sentence=sentence(proposal.action, revision.params),
+        before=findings.before,
+        after=findings.after,
+        impact=findings.impact,
+        conflicts=findings.conflicts,
+        base_tier=findings.base_tier,
+        tier=verdict.tier,
+        is_reversible=findings.is_reversible,
+        compensation=findings.compensation,
+        effect=verdict.effect,
+        approvals=verdict.approvals,
+        groups=f",{','.join(verdict.groups)}," if verdict.groups else "",
+        reasons=list(verdict.reasons),
+        trace=[line.as_json() for line in verdict.trace],
+        policy_digest=gate.policy_digest(in_force),
+        definition=findings.definition,
+        error=findings.error,
+        created_at=now,
+    )
+
+
 def over_budget(proposal: Proposal, check: Check, error: OverBudget, now: Any) -> None:
     """The preview showed more than a budget allows: refused, and nothing is written."""
     refusal = {"code": "budget-exceeded", "detail": str(error), "retryable": True}
-    transition(
-        proposal,
-        Status.DENIED,
-        actor=ACTOR,
-        at=now,
-        body={"digest": check.digest, "budget": error.facts["shortage"].budget},
-        current_check=check,
-        tier=check.tier,
-        reason=str(error)[:500],
-        error=refusal,
-    )
+    if proposal.is_observed:
+        observing.end(proposal, check, now, shortage=str(error))
+    else:
+        transition(
+            proposal,
+            Status.DENIED,
+            actor=ACTOR,
+            at=now,
+            body={"digest": check.digest, "budget": error.facts["shortage"].budget},
+            current_check=check,
+            tier=check.tier,
+            reason=str(error)[:500],
+            error=refusal,
+        )
     if proposal.agent is not None:
         run = proposal.run.name if proposal.run else ""
         spending.refuse(error, agent=proposal.agent, run=run)
@@ -212,27 +228,39 @@ def never_looser(proposal: Proposal, revision: Revision, verdict: Verdict) -> Ve
 
 def move_on(proposal: Proposal, revision: Revision, check: Check, now: Any) -> UUID | None:
     """From the verdict to the next status; an approval queues its execution in the same breath."""
+    if proposal.is_observed:
+        observing.end(proposal, check, now)
+        return None
     changes: dict[str, Any] = {"current_check": check, "tier": check.tier}
     if proposal.expires_in is None:
         lifetime = timedelta(hours=settings.PROPOSAL_LIFETIME_HOURS[check.tier])
         changes["expires_at"] = revision.created_at + lifetime
     facts = {"digest": check.digest, "tier": check.tier}
-    if check.effect == Effect.DENY:
+    if follows(proposal, check) is Status.DENIED:
         reason = check.reasons[0]["detail"] if check.reasons else "A rule denies this."
         error = {"code": "denied-by-policy", "detail": reason, "retryable": False}
         changes |= {"reason": reason[:500], "error": error}
         transition(proposal, Status.DENIED, actor=ACTOR, at=now, body=facts, **changes)
         return None
     given = seats.approvals(proposal, check) if check.effect == Effect.REVIEW else []
-    # Approvals of an equal check still count, but what keeps coming back is looked at again.
-    is_settled = check.is_approvable and len(given) >= check.approvals
-    keeps_coming_back = proposal.rechecks >= settings.RECHECKS_BEFORE_PEOPLE
-    if check.effect == Effect.REVIEW and (keeps_coming_back or not is_settled):
+    if follows(proposal, check, len(given)) is Status.PENDING:
         transition(proposal, Status.PENDING, actor=ACTOR, at=now, body=facts, **changes)
         return None
     facts["by"] = "policy" if check.effect == Effect.ALLOW else "people, earlier, same digest"
     transition(proposal, Status.APPROVED, actor=ACTOR, at=now, body=facts, **changes)
     return Execution.objects.enqueue(proposal, check, now).pk
+
+
+def follows(proposal: Proposal, check: Check, given: int = 0) -> Status:
+    """What a check leads to, with so many approvals given for exactly it: one answer for all."""
+    if check.effect == Effect.DENY:
+        return Status.DENIED
+    if check.effect == Effect.ALLOW:
+        return Status.APPROVED
+    # Approvals of an equal check still count, but what keeps coming back is looked at again.
+    keeps_coming_back = proposal.rechecks >= settings.RECHECKS_BEFORE_PEOPLE
+    is_settled = given >= check.approvals and check.is_approvable
+    return Status.APPROVED if is_settled and not keeps_coming_back else Status.PENDING
 
 
 def sentence(action_name: str, params: dict[str, Any]) -> str:

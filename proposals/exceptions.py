@@ -51,6 +51,12 @@ class OverBudget(ProposalError):
     code = "budget-exceeded"
 
 
+class RateLimited(ProposalError):
+    """Too many requests of this kind a moment ago."""
+
+    code = "rate-limited"
+
+
 class QueueFull(ProposalError):
     """Too many proposals of this agent are open already."""
 

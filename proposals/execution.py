@@ -19,7 +19,17 @@ from django.db import transaction
 from budgets import accounts
 from budgets.exceptions import BudgetExceeded
 from ledger import clock
-from proposals import attempts, checks, crashpoints, freezing, gate, policy, seats, settling
+from proposals import (
+    attempts,
+    checks,
+    crashpoints,
+    freezing,
+    gate,
+    observing,
+    policy,
+    seats,
+    settling,
+)
 from proposals.attempts import WORKER, Claim, record
 from proposals.exceptions import StaleTarget, TargetRefused, VoidedKey
 from proposals.lifecycle import Status
@@ -143,6 +153,8 @@ def objection(proposal: Proposal, execution: Execution, now: datetime) -> str:
     """Why this must not be applied after all; empty when everything it stood on still stands."""
     check = execution.of_check
     revision = check.revision
+    if proposal.is_observed:
+        return observing.SENTENCE
     if proposal.status != Status.APPROVED or proposal.current_check_id != check.pk:
         return "The approval was for another check."
     if proposal.expires_at <= now:

@@ -45,6 +45,8 @@ def stop_for(proposal: Proposal) -> str:
     if proposal.agent is not None and proposal.proposer_id is None:
         if proposal.agent.is_suspended:
             return f"The agent {proposal.agent.name} is suspended."
+        if proposal.agent.is_observed:
+            return f"The agent {proposal.agent.name} is only observed."
         matching |= Q(scope=Freeze.Scope.AGENT, agent=proposal.agent_id)
         matching |= Q(scope=Freeze.Scope.ACTION, action=proposal.action)
         if proposal.run_id:

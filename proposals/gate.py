@@ -123,8 +123,7 @@ def is_clean_undo(
     """
     return (
         proposal.compensates_id is not None
-        and proposal.proposer is not None
-        and rights.has(proposal.proposer, rights.UNDO)
+        and may_undo(proposal)
         and revision.number == 1
         and not findings.conflicts
         and not findings.error
@@ -133,10 +132,17 @@ def is_clean_undo(
     )
 
 
+def may_undo(proposal: Proposal) -> bool:
+    """Whether the person who proposed this holds the right to undo now."""
+    return proposal.proposer is not None and rights.has(proposal.proposer, rights.UNDO)
+
+
 def floors(proposal: Proposal, revision: Revision, findings: Findings) -> Iterable[tuple[str, str]]:
     """Why people must look, whatever the rules say."""
     if proposal.compensates_id and revision.number > 1:
         yield "undo-amended", "This undo goes ahead over a later change, or was amended."
+    if proposal.compensates_id and proposal.proposer and not may_undo(proposal):
+        yield "undo-asked", "Whoever asks for this undo may not decide on it, so people must look."
     if findings.error:
         yield "preview-failed", f"The change could not be previewed: {findings.error}"
     if findings.conflicts:

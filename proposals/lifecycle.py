@@ -69,7 +69,8 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 TERMINAL = frozenset(status for status, following in TRANSITIONS.items() if not following)
 OPEN = frozenset({Status.SUBMITTED, Status.PENDING, Status.CHANGES_REQUESTED, Status.APPROVED})
 AMENDABLE = frozenset({Status.SUBMITTED, Status.PENDING, Status.CHANGES_REQUESTED})
-
+# All that may become of a proposal whose agent is only observed: no seat, no worker, no write.
+OBSERVABLE = frozenset({Status.SUBMITTED, Status.WITHDRAWN, Status.EXPIRED})
 
 WITHOUT_A_WRITE = frozenset(
     {Status.FAILED, Status.DENIED, Status.REJECTED, Status.WITHDRAWN, Status.EXPIRED}
@@ -112,6 +113,11 @@ def transition(
     if to not in TRANSITIONS[Status(proposal.status)]:
         raise IllegalTransition(
             f"A {proposal.status} proposal cannot become {to}.", status=proposal.status
+        )
+    if proposal.is_observed and to not in OBSERVABLE:
+        raise IllegalTransition(
+            f"An observed proposal cannot become {to}: nothing of it is written, nobody is asked.",
+            status=proposal.status,
         )
     at = at or clock.now()
     facts = {"from": str(proposal.status), **(body or {})}

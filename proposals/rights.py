@@ -11,6 +11,12 @@ UNDO = "undo_proposal"
 RETRY = "retry_proposal"
 FREEZE = "freeze_writes"
 LIFT = "lift_freeze"
+ADD_AGENT = "add_agent"
+CHANGE_AGENT = "change_agent"
+ADD_GRANT = "add_grant"
+CHANGE_GRANT = "change_grant"
+DELETE_GRANT = "delete_grant"
+TOKENS = "change_agenttoken"
 VIEW_LEDGER = "view_ledgerentry"
 CHANGE_RULES = "change_rule"
 LOWER_BUDGETS = "lower_budget"
@@ -40,6 +46,20 @@ def has(user: Any, right: str) -> bool:
 def may_view(user: Any) -> bool:
     """Whether this person may open the console at all. Service accounts never may."""
     return has(user, VIEW) and not hasattr(user, "agent")
+
+
+def owns_agents(user: Any) -> bool:
+    """Whether this person owns an agent, and so may open the pages of what they own."""
+    if not (user.is_authenticated and user.is_active) or hasattr(user, "agent"):
+        return False
+    if not hasattr(user, "_countersign_owns"):
+        user._countersign_owns = user.owned_agents.exists()
+    return user._countersign_owns
+
+
+def owns(user: Any, agent: Any) -> bool:
+    """Whether this person owns the agent, and may act for it."""
+    return user.is_authenticated and user.is_active and agent.owner_id == user.pk
 
 
 def groups_of(user: Any) -> frozenset[str]:

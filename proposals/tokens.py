@@ -41,6 +41,41 @@ def issue(*, agent: Agent, actor: str, actor_name: str = "", days: int = LIFETIM
 
 
 @transaction.atomic
+def rotate(
+    *, token: AgentToken, actor: str, actor_name: str, overlap: timedelta, days: int
+) -> str | None:
+    """Replace a token that still holds: a new one, while the old one ends after the overlap.
+
+    None if the old one has ended. The caller holds the lock of its agent.
+    """
+    now = clock.now()
+    if token.revoked_at is not None or token.expires_at <= now or token.is_replaced:
+        return None
+    made = issue(agent=token.agent, actor=actor, actor_name=actor_name, days=days)
+    ends_at = min(token.expires_at, now + overlap)
+    AgentToken.objects.filter(pk=token.pk).update(expires_at=ends_at, is_replaced=True)
+    entries.record(
+        f"agent:{token.agent_id}",
+        kind="token.rotated",
+        actor=actor,
+        actor_name=actor_name,
+        at=now,
+        agent=str(token.agent_id),
+        body={
+            "key_id": token.key_id,
+            "replaced_by": key_id_of(made),
+            "ends_at": ends_at.isoformat(timespec="microseconds"),
+        },
+    )
+    return made
+
+
+def key_id_of(token: str) -> str:
+    """What a token is called by: the part that is no secret."""
+    return token.split("_", 2)[1]
+
+
+@transaction.atomic
 def revoke(*, token: AgentToken, actor: str, actor_name: str = "") -> None:
     """End a token at once. Ending it twice is the same as once."""
     now = clock.now()

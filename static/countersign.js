@@ -180,6 +180,28 @@
     }
   });
 
+  // Copying: the text can also be selected by hand, which is what remains where this is refused.
+  const pick = (from) => {
+    const range = document.createRange();
+    range.selectNodeContents(from);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+  };
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest?.("[data-copy]");
+    const from = button && document.getElementById(button.dataset.copy);
+    if (!from) return;
+    pick(from);
+    const label = button.copyLabel ??= [...button.childNodes];
+    try {
+      await navigator.clipboard.writeText(from.textContent);
+      button.replaceChildren("Copied");
+    } catch {
+      button.replaceChildren("Selected: copy it by keyboard");
+    }
+    setTimeout(() => button.replaceChildren(...label), 3000);
+  });
+
   // htmx: what the server refused or never heard is said aloud, and the form can be sent again.
   const say = (form, text) => {
     const place = form?.querySelector("[data-say]");

@@ -36,6 +36,7 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright's loop runs in th
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+ALL_HANDS = ["reviewers", "senior-reviewers", "operators", "policy-administrators"]
 PICTURES = Path(settings.BASE_DIR) / "docs" / "screenshots"
 REFUND = "Charged twice, ticket 8812"
 WIDE, NARROW, ZOOMED = 1280, 390, 320  # 320 px is what 400 % zoom leaves of 1280
@@ -136,6 +137,7 @@ def every_page() -> dict[str, str]:
     box.colours["bear"] = "pink"
     moved, high, hidden = waiting(), waiting("high"), waiting(note="paid \u202e\u200b twice")
     box.colours["bear"] = "green"
+    watched = observed_agent(moved.agent)
     spend(moved.agent)
     hook = tell()
     item = "proposal"
@@ -160,6 +162,12 @@ def every_page() -> dict[str, str]:
         "always allow, refused": reverse("always-allow", args=[high.pk]),
         "budgets": reverse("budgets"),
         "lower a budget": reverse("lower-budget", args=[Budget.objects.earliest("pk").pk]),
+        "agents": reverse("agents"),
+        "new agent": reverse("new-agent"),
+        "agent": reverse("agent", args=[moved.agent_id]),
+        "observed agent": reverse("agent", args=[watched.pk]),
+        "what was observed": reverse("observed", args=[watched.pk]),
+        "grants": reverse("grants", args=[watched.pk]) + "?pattern=toys.*",
         "stop": reverse("stop"),
         "notifications": reverse("notifications"),
         "webhooks": reverse("webhooks"),
@@ -230,6 +238,16 @@ def tell():
                 created_at=now,
             ).notices.set(Notice.objects.all()[:1])
     return hook
+
+
+def observed_agent(other):
+    """An agent that is only observed, with something judged and a token."""
+    agent = factories.make_agent("watched-bot", owner=other.owner)
+    factories.token_for(agent)
+    services.set_observed(agent_id=agent.pk, is_observed=True)
+    for colour, tier in (("blue", "low"), ("green", "medium")):
+        make_checked(agent=agent, params=painting(colour, tier=tier))
+    return agent
 
 
 def spend(agent) -> None:

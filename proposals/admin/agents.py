@@ -10,12 +10,12 @@ from django.db.models import ForeignKey
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
-from django.urls import path
+from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from ledger.readonly_admin import ReadOnlyAdmin
-from proposals import rights, services, tokens
+from proposals import rights, services
 from proposals.admin.base import (
     EditableAdmin,
     ExactAdmin,
@@ -58,13 +58,22 @@ class AgentAdmin(EditableAdmin):
     """Every change goes through the services, one verb for each thing that changed."""
 
     form = AgentForm
-    list_display = ("name", "owner", "is_suspended", "created")
-    list_filter = ("is_suspended",)
+    list_display = ("name", "owner", "is_suspended", "is_observed", "created")
+    list_filter = ("is_suspended", "is_observed")
     list_select_related = ("owner",)
     search_fields = ("name__exact",)
     search_help_text = "The exact name."
     inlines = (GrantInline,)
-    facts = ("id", "created", "tokens_of", "proposals_of", "runs_of", "ledger")
+    facts = (
+        "id",
+        "is_observed",
+        "page",
+        "created",
+        "tokens_of",
+        "proposals_of",
+        "runs_of",
+        "ledger",
+    )
 
     created = moment("created_at", "created")
     tokens_of = several("tokens", lambda agent: agent.tokens.all(), "agent")
@@ -76,6 +85,17 @@ class AgentAdmin(EditableAdmin):
     @admin.display(description="runs")
     def runs_of(self, agent: Agent) -> SafeString:
         return format_html('<a href="{}">all</a>', list_of(Run, agent__exact=agent.pk))
+
+    @admin.display(description="page in the console")
+    def page(self, agent: Agent) -> SafeString:
+        """Where it is observed and let go, and where its tokens are issued."""
+        return format_html('<a href="{}">open</a>', reverse("agent", args=[agent.pk]))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return rights.has(request.user, rights.ADD_AGENT)
+
+    def has_change_permission(self, request: HttpRequest, obj: Agent | None = None) -> bool:
+        return rights.has(request.user, rights.CHANGE_AGENT)
 
     @admin.display(description="ledger")
     def ledger(self, agent: Agent) -> SafeString:
@@ -153,8 +173,9 @@ class AgentTokenAdmin(ExactAdmin):
             None,
             {
                 "fields": list_display,
-                "description": "Tokens are issued by the command manage.py issue_agent_token, "
-                "which prints them once. Here they can be revoked, at once and for good.",
+                "description": "Tokens are issued on the page of their agent in the console, or "
+                "by the command manage.py issue_agent_token, and shown once. Here they can be "
+                "revoked, at once and for good.",
             },
         ),
     )
@@ -172,7 +193,7 @@ class AgentTokenAdmin(ExactAdmin):
         return [path("<int:token_id>/revoke/", revoke, name=name), *super().get_urls()]
 
     def may_revoke(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("proposals.change_agenttoken")
+        return rights.has(request.user, rights.TOKENS)
 
     def change_view(
         self,
@@ -190,12 +211,7 @@ class AgentTokenAdmin(ExactAdmin):
             raise PermissionDenied
         token = get_object_or_404(AgentToken.objects.select_related("agent"), pk=token_id)
         if request.method == "POST":
-            person: Any = request.user
-            tokens.revoke(
-                token=token,
-                actor=f"user:{person.pk}",
-                actor_name=person.get_full_name() or person.get_username(),
-            )
+            services.revoke_token(token_id=token.pk, person=request.user)
             messages.success(request, f"The token {token.key_id} no longer works.")
             return redirect(page_of(AgentToken, token.pk))
         context = {

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
 from proposals.lifecycle import Status
 from proposals.registry import Delivery, Tier
@@ -114,6 +114,75 @@ class Proposal(Answer):
     updated_at: str
     expires_at: str
     committed_at: str | None
+    observed: Literal[True] | None = Field(
+        None, description="Present only where the agent was observed: it ended without a write"
+    )
+
+
+class Verdict(Answer):
+    """What the rules answer together."""
+
+    effect: Literal["allow", "review", "deny"]
+    approvals_required: int
+    groups: list[str]
+
+
+class Reason(Answer):
+    """One reason of the verdict, in a sentence that agents may read."""
+
+    code: str
+    detail: str
+
+
+class Call(Answer):
+    """An action with its parameters."""
+
+    action: str
+    params: dict[str, Any]
+
+
+class Share(Answer):
+    """What it would take of one budget, as things stand; amounts are decimal text."""
+
+    budget: str
+    unit: Literal["proposals", "writes", "money", "objects"]
+    currency: str | None
+    limit: str
+    window_seconds: int | None
+    used: str
+    asked: str
+    fits: bool
+
+
+class DryRun(Answer):
+    """What checking found. Nothing was stored, reserved or written, and no key was used up."""
+
+    dry_run: Literal[True]
+    would: Literal["commit", "wait", "be_denied", "be_refused"] = Field(
+        description="What proposing exactly this would lead to, if nothing moves until then; "
+        "be_refused: a budget has no room for it now"
+    )
+    observed: bool = Field(description="The agent is only observed: whatever it would, it ends")
+    action: str
+    params: dict[str, Any]
+    run: str | None
+    resource: str
+    digest: str
+    tier: Literal[tuple(tier.value for tier in Tier)]  # type: ignore[valid-type]
+    reversible: bool
+    delivery: Literal[tuple(each.value for each in Delivery)]  # type: ignore[valid-type]
+    impact: Impact | None
+    change: Change | None
+    undo: Call | None
+    verdict: Verdict
+    trace: list[Reason]
+    budgets: list[Share]
+    possible_duplicate_of: str | None
+    checked_at: str
+
+
+class ReplayOrDryRun(RootModel[Proposal | DryRun]):
+    """The proposal that this key stored before; or, with dry_run, what checking found."""
 
 
 class Page(Answer):
@@ -204,5 +273,6 @@ class Me(Answer):
     name: str
     owner: str
     suspended: bool
+    observed: bool = Field(description="Checked and judged only: nothing it proposes is written")
     grants: list[str]
     token: Token

@@ -59,9 +59,10 @@ CREATED = answering(201, 200, shape=answers.Proposal, problems=PROBLEMS)
 
 SUBMIT: dict[str, Any] = {
     "operation_id": "propose",
-    "summary": "Propose a write",
+    "summary": "Propose a write, or with dry_run ask what proposing it would lead to",
     "request": shapes.ProposalIn,
-    "responses": CREATED,
+    "responses": answering(201, shape=answers.Proposal, problems=PROBLEMS)
+    | answering(200, shape=answers.ReplayOrDryRun, problems={}),
     "parameters": [KEY, PREFER],
 }
 LIST: dict[str, Any] = {

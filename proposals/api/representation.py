@@ -88,6 +88,8 @@ def represent(proposal: Proposal, neighbours: dict[tuple, list[str]]) -> dict[st
         "updated_at": moment(proposal.updated_at),
         "expires_at": moment(proposal.expires_at),
         "committed_at": moment(proposal.committed_at),
+        # Only where it says something, as the members of a proposal are otherwise fixed.
+        **({"observed": True} if proposal.is_observed else {}),
     }
 
 

@@ -77,6 +77,13 @@ class ProposalIn(Shape):
     evidence: Evidence = []
     context: dict[str, str] = {}
     expires_in: Annotated[int, Field(ge=60, le=604_800)] | None = None
+    dry_run: Annotated[
+        bool,
+        Field(
+            description="True: answer 200 with what checking this finds, and store nothing but "
+            "the fact that it was asked. The Idempotency-Key is neither looked up nor used up."
+        ),
+    ] = False
 
 
 class RevisionIn(Shape):

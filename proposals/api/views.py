@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 from budgets import standings
 from proposals import idempotency, services
 from proposals.api import documentation as docs
-from proposals.api import limits, patience, representation, shapes
+from proposals.api import dry_runs, limits, patience, representation, shapes
 from proposals.api.authentication import agent_of, token_of
 from proposals.api.representation import moment
 from proposals.exceptions import InvalidRequest, NotFound
@@ -82,11 +82,15 @@ class Proposals(AgentView):
     def post(self, request: Request) -> Response:
         asked = body(request, shapes.ProposalIn)
         key = idempotency.parse_key(request.headers.get("Idempotency-Key"))
+        submission = services.Submission(**asked.model_dump(exclude={"dry_run"}))
+        if asked.dry_run:
+            found = services.dry_run(agent=agent_of(request), submission=submission)
+            return Response(dry_runs.as_json(found))
         proposal, replayed = services.submit(
             agent=agent_of(request),
             key=key,
             fingerprint=idempotency.fingerprint("submit", request.data),
-            submission=services.Submission(**asked.model_dump()),
+            submission=submission,
         )
         return created(request, proposal, replayed=replayed)
 
@@ -293,6 +297,7 @@ class Me(AgentView):
                 "name": agent.name,
                 "owner": agent.owner.get_username(),
                 "suspended": agent.is_suspended,
+                "observed": agent.is_observed,
                 "grants": sorted(grant.pattern for grant in agent.grants.all()),
                 "token": {
                     "key_id": token.key_id,

@@ -331,6 +331,9 @@ def hold(proposal: Proposal) -> Hold | None:
     if proposal.status != Status.APPROVED:
         return None
     if stop := freezing.stop_for(proposal):
+        if stop.endswith(" is only observed."):
+            url = reverse("agent", args=[proposal.agent_id])
+            return Hold(f"{stop} {AFTER_OBSERVATION}", url, "See the agent")
         return Hold(f"{stop} {AFTER_A_STOP}", reverse("stop"), "See what is stopped")
     execution = proposal.executions.filter(status=Execution.Status.QUEUED).first()
     if execution is None or not proposal.reason.startswith("The budget "):
@@ -343,6 +346,9 @@ def hold(proposal: Proposal) -> Hold | None:
     return Hold(text, reverse("budgets"), "See the budgets")
 
 
+AFTER_OBSERVATION = (
+    "Nothing is written until a policy administrator ends the observation; then it goes on."
+)
 AFTER_A_STOP = "Nothing is written until an operator ends that; then it goes on by itself."
 
 

@@ -32,6 +32,9 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "environment_name": settings.ENVIRONMENT_NAME,
         "is_production": "prod" in settings.ENVIRONMENT_NAME.lower(),
         "may_view": may_view,
+        "is_owner": SimpleLazyObject(
+            lambda: bool(user and not may_view and rights.owns_agents(user))
+        ),
         "may_stop": SimpleLazyObject(lambda: bool(may_view and may_stop(user))),
         "may_connect": SimpleLazyObject(
             lambda: bool(may_view and rights.has(user, rights.CONFIGURE_DATABASES))

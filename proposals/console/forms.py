@@ -218,3 +218,6 @@ class ResumeForm(Refusable):
     agent = forms.ModelChoiceField(
         Agent.objects.all(), to_field_name="name", error_messages={"invalid_choice": GONE}
     )
+    reason = forms.CharField(
+        max_length=500, error_messages={"required": "Say why it is safe to go on."}
+    )

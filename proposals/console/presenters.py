@@ -9,7 +9,7 @@ from typing import Any
 from django.urls import reverse
 
 from ledger.models import LedgerEntry
-from proposals import checks
+from proposals import checks, observing
 from proposals.console import diff
 from proposals.lifecycle import Status
 from proposals.models import Check, Proposal, Review, Revision
@@ -156,6 +156,8 @@ def flags(proposal: Proposal, check: Check | None) -> tuple[tuple[str, str], ...
     found = []
     if proposal.status == Status.UNKNOWN:
         found.append(("outcome unknown", "removed"))
+    if proposal.is_observed:
+        found.append(("observed only", ""))
     if proposal.is_undone:
         found.append(("undone", ""))
     if proposal.compensates_id:
@@ -295,6 +297,8 @@ def event(entry: LedgerEntry) -> Event:
         detail = f"{body.get('tier')} tier"
         if body.get("effect") == Effect.REVIEW:
             detail += f", {body.get('approvals')} to approve"
+    elif entry.actor == observing.ACTOR:
+        what = "ended it: nothing is written, and nobody is asked"
     elif entry.kind == "execution.held":
         said = str(body.get("reason", ""))
     elif entry.kind == "proposal.submitted" and "from" in body:
@@ -312,6 +316,7 @@ def event(entry: LedgerEntry) -> Event:
 
 
 SYSTEM = {
+    observing.ACTOR: "Observation",
     "system:checks": "Automatic checks",
     "system:worker": "A worker",
     "system:execution": "A worker",

@@ -346,7 +346,7 @@ class AllowPage:
 @people_only
 def always_allow(request: Request, proposal_id: UUID) -> HttpResponse:
     """A rule that would let through what is like this: shown, tried, and saved only when asked."""
-    found = find(proposal_id)
+    found = find(proposal_id, request.user)
     context: dict[str, Any] = {"place": "rules", "proposal": found}
     if not rulemaking.may_allow(request.user):
         context["refused"] = rulemaking.NO_RIGHT

@@ -1,7 +1,7 @@
 """The page to stop and to start again: freezes and suspensions. What each does is the services'."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -100,7 +100,13 @@ class StopPage:
         )
         entries = LedgerEntry.objects.filter(pk__in=latest.values("latest"))
         found = {entry.agent: entry for entry in entries}
-        return [suspension(agent, found.get(str(agent.pk))) for agent in agents]
+        return [self.suspension(agent, found.get(str(agent.pk))) for agent in agents]
+
+    def suspension(self, agent: Agent, entry: LedgerEntry | None) -> Stopped:
+        sent, typed = self.sent, ""
+        if isinstance(sent, ResumeForm) and sent.data.get("agent") == agent.name:
+            typed = sent.data.get("reason", "")
+        return replace(suspension(agent, entry), typed=typed)
 
 
 def words(freeze: Freeze) -> str:
@@ -204,7 +210,10 @@ def resume(request: Request) -> HttpResponse:
 
     def verb() -> str:
         agent = services.set_suspended(
-            agent_id=form.cleaned_data["agent"].pk, is_suspended=False, person=request.user
+            agent_id=form.cleaned_data["agent"].pk,
+            is_suspended=False,
+            reason=form.cleaned_data["reason"],
+            person=request.user,
         )
         return f"Resumed: agent {text.plain(agent.name)}. {GOES_ON}"
 

@@ -3,6 +3,7 @@
 from django.urls import include, path
 
 from proposals.console import (
+    agents,
     databases,
     explaining,
     lowering,
@@ -19,6 +20,19 @@ urlpatterns = [
     path("", views.queue, name="queue"),
     path("", include("proposals.console.people_urls")),
     path("recent/", views.recent, name="recent"),
+    path("agents/", agents.agents, name="agents"),
+    path("agents/new/", agents.new_agent, name="new-agent"),
+    path("agents/<uuid:agent_id>/", agents.agent, name="agent"),
+    path("agents/<uuid:agent_id>/grants/", agents.grants, name="grants"),
+    path("agents/<uuid:agent_id>/grants/remove/", agents.remove_grant, name="remove-grant"),
+    path("agents/<uuid:agent_id>/observed/", agents.observed, name="observed"),
+    path("agents/<uuid:agent_id>/observe/", agents.observe, name="observe"),
+    path("agents/<uuid:agent_id>/let-go/", agents.let_go, name="let-go"),
+    path("agents/<uuid:agent_id>/suspend/", agents.suspend_agent, name="suspend-agent"),
+    path("agents/<uuid:agent_id>/resume/", agents.resume_agent, name="resume-agent"),
+    path("agents/<uuid:agent_id>/tokens/issue/", agents.issue_token, name="issue-token"),
+    path("agents/<uuid:agent_id>/tokens/rotate/", agents.rotate_token, name="rotate-token"),
+    path("agents/<uuid:agent_id>/tokens/revoke/", agents.revoke_token, name="revoke-token"),
     path("budgets/", views.budgets_page, name="budgets"),
     path("budgets/<int:budget_id>/lower/", lowering.lower, name="lower-budget"),
     path("stop/", stopping.stop, name="stop"),

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 from django_htmx.middleware import HtmxDetails
 
-from proposals import people, rights, services, sign_ins, text
+from proposals import ownership, people, rights, services, sign_ins, text
 from proposals.console import lists, presenters, writes
 from proposals.console.budgets import BudgetsPage
 from proposals.console.forms import DecisionForm, ReasonForm, UndoForm, WriteFilters
@@ -55,24 +55,35 @@ class Request(HttpRequest):
 
 def people_only(view: View) -> View:
     """For people with the right to view: signed in by session, never by a token."""
+    return guarded(view, rights.may_view)
 
+
+def owners_too(view: View) -> View:
+    """Also for whoever owns an agent; the view then shows them nothing but what is theirs."""
+    return guarded(view, ownership.may_open)
+
+
+def guarded(view: View, may_open: Callable[[Any], bool]) -> View:
     @never_cache
     @wraps(view)
-    def guarded(request: Request, **named: Any) -> HttpResponse:
+    def guard(request: Request, **named: Any) -> HttpResponse:
         if not request.user.is_authenticated:
-            return to_sign_in(request, named.get("proposal_id"))
-        if not rights.may_view(request.user):
+            return to_sign_in(request, named)
+        if not may_open(request.user):
             raise PermissionDenied(NO_RIGHT)
         return view(request, **named)
 
-    return guarded
+    return guard
 
 
-def to_sign_in(request: Request, proposal_id: UUID | None) -> HttpResponse:
-    """Sign in, then come back to the page; a form that was sent leads back to its proposal."""
+def to_sign_in(request: Request, named: dict[str, Any]) -> HttpResponse:
+    """Sign in, then come back to the page; a form that was sent leads back to what it is of."""
     back = request.get_full_path()
     if request.method != "GET":
-        back = reverse("proposal", args=[proposal_id]) if proposal_id else reverse("queue")
+        back = reverse("queue")
+        for of in ("proposal", "agent"):
+            if f"{of}_id" in named:
+                back = reverse(of, args=[named[f"{of}_id"]])
     first = not people.anybody_can_sign_in()
     answer = HttpResponseRedirect(reverse("setup")) if first else redirect_to_login(back)
     return HttpResponseClientRedirect(answer.url) if request.htmx else answer
@@ -87,20 +98,24 @@ def wants_part(request: Request) -> bool:
     return bool(request.htmx) and not request.htmx.history_restore_request
 
 
-def find(proposal_id: UUID) -> Proposal:
+def find(proposal_id: UUID, user: Any) -> Proposal:
+    """What there is for this person; what is others' looks the same as what is not there."""
     related = (
         "agent__owner",
         "run",
         "proposer",
         "current_check__revision",
     )
-    return get_object_or_404(Proposal.objects.select_related(*related), pk=proposal_id)
+    seen = ownership.proposals_for(user).select_related(*related)
+    return get_object_or_404(seen, pk=proposal_id)
 
 
 @require_GET
-@people_only
+@owners_too
 def queue(request: Request) -> HttpResponse:
-    """What is waiting on me, and what first?"""
+    """What is waiting on me, and what first? An owner without a group decides on nothing."""
+    if not rights.may_view(request.user):
+        return redirect("agents")
     place = Place.of(request.GET, request.user)
     found = place.page()
     context = {
@@ -128,11 +143,12 @@ def queue(request: Request) -> HttpResponse:
 
 
 @require_GET
-@people_only
+@owners_too
 def proposal(request: Request, proposal_id: UUID) -> HttpResponse:
     """Should this write happen?"""
-    found = find(proposal_id)
-    page = ReviewPage(found, request.user, Place.of(request.GET, request.user))
+    found = find(proposal_id, request.user)
+    lists_too = rights.may_view(request.user)
+    page = ReviewPage(found, request.user, Place.of(request.GET if lists_too else "", request.user))
     form = DecisionForm(initial={"reason": kept_reason(request, proposal_id)})
     context = {"page": page, "proposal": found, "form": form}
     if page.asks_fact and not is_recent(sign_ins.last_proof(request)):
@@ -170,7 +186,7 @@ def decide(request: Request, proposal_id: UUID) -> HttpResponse:
             forget_reason(request, proposal_id)
             messages.success(request, outcome(decided, form.cleaned_data["decision"]))
             return onwards(request, next_url)
-    found = find(proposal_id)
+    found = find(proposal_id, request.user)
     page = ReviewPage(found, request.user, place)
     context = {"page": page, "proposal": found, "form": form, "refusal": refusal}
     template = "console/parts/decision.html" if wants_part(request) else "console/review.html"
@@ -199,7 +215,7 @@ def conflict(
     """409: what was seen, what is true now, only the differences; the typed reason is kept."""
     reason = form.cleaned_data["reason"]
     keep_reason(request, proposal_id, reason)
-    found = find(proposal_id)
+    found = find(proposal_id, request.user)
     seen = (
         found.checks.filter(digest=form.cleaned_data["digest"])
         .select_related("revision")
@@ -250,10 +266,10 @@ def forget_reason(request: Request, proposal_id: UUID) -> None:
 
 
 @require_http_methods(["GET", "POST"])
-@people_only
+@owners_too
 def undo(request: Request, proposal_id: UUID) -> HttpResponse:
     """What exactly would undoing do now? And, by POST, propose it."""
-    found = find(proposal_id)
+    found = find(proposal_id, request.user)
     form = UndoForm(request.POST or None)
     refusal = ""
     if request.method == "POST" and form.is_valid():
@@ -271,7 +287,8 @@ def undo(request: Request, proposal_id: UUID) -> HttpResponse:
         "reason": request.POST.get("reason", ""),
         **undo_now(found),
     }
-    context["may_undo"] = rights.has(request.user, rights.UNDO)
+    context["may_undo"] = ownership.may_ask_for_undo(request.user, found)
+    context["must_ask"] = not rights.has(request.user, rights.UNDO)
     context["why_not"] = "Undoing takes a right that you do not have; reviewers and operators do."
     status = 200 if not refusal else 409
     return render(request, "console/undo.html", context, status=status)
@@ -324,7 +341,7 @@ def again(
     request: Request, proposal_id: UUID, verb: Callable[..., Proposal], done: str
 ) -> HttpResponse:
     """One of the operator's verbs: a reason in, a status line out."""
-    find(proposal_id)
+    find(proposal_id, request.user)
     form = ReasonForm(request.POST)
     if not form.is_valid():
         messages.error(request, "Nothing was done: a reason has at most 500 characters.")
@@ -347,7 +364,7 @@ def budgets_page(request: Request) -> HttpResponse:
 
 
 @require_GET
-@people_only
+@owners_too
 def help_page(request: Request) -> HttpResponse:
     """What the words mean."""
     return render(request, "console/help.html", {"place": "help", "statuses": presenters.STATUSES})

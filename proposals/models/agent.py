@@ -36,6 +36,11 @@ class Agent(models.Model):
     )
     is_suspended = models.BooleanField(default=False)
     suspended_reason = models.CharField(max_length=500, blank=True)
+    is_observed = models.BooleanField(
+        "observe only",
+        default=False,
+        help_text="What it proposes is checked and judged; nothing is written, nobody is asked.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     history = HistoricalRecords()
@@ -52,7 +57,7 @@ class Agent(models.Model):
 
     def may_propose(self, action: str) -> bool:
         """Whether a grant of this agent covers the action."""
-        return any(fnmatchcase(action, grant.pattern) for grant in self.grants.all())
+        return any(grant.covers(action) for grant in self.grants.all())
 
 
 class Grant(models.Model):
@@ -75,6 +80,9 @@ class Grant(models.Model):
     def __str__(self) -> str:
         return f"{self.agent_id}: {self.pattern}"
 
+    def covers(self, action: str) -> bool:
+        return fnmatchcase(action, self.pattern)
+
 
 class AgentToken(models.Model):
     """One bearer token, stored as a hash: nothing in the database can be used to sign in."""
@@ -85,6 +93,7 @@ class AgentToken(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
+    is_replaced = models.BooleanField(default=False, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     def __str__(self) -> str:

@@ -11,6 +11,7 @@ from django.utils.crypto import salted_hmac
 
 from ledger.canonical import CanonicalJSONField
 from ledger.identifiers import uuid7
+from proposals.exceptions import IllegalTransition
 
 
 def downstream_key(proposal_id: UUID, generation: int) -> str:
@@ -29,7 +30,12 @@ class ExecutionQuerySet(models.QuerySet["Execution"]):
         return self.filter(status__in=Execution.OPEN)
 
     def enqueue(self, proposal: Any, check: Any, now: datetime) -> "Execution":
-        """Queue the commit of an approved check, in the transaction of the approval."""
+        """Queue the commit of an approved check, in the transaction of the approval.
+
+        Raises IllegalTransition for a proposal whose agent is only observed.
+        """
+        if proposal.is_observed:
+            raise IllegalTransition("What is only observed is never executed.")
         attempt = self.filter(proposal=proposal).count() + 1
         queued: Execution = self.create(
             proposal=proposal,

@@ -12,7 +12,7 @@ from ledger.append_only import AppendOnly
 from ledger.canonical import CanonicalJSONField
 from ledger.identifiers import uuid7
 from ledger.models import Chain
-from proposals.lifecycle import OPEN, Status
+from proposals.lifecycle import OBSERVABLE, OPEN, Status
 from proposals.models.agent import Agent
 
 
@@ -83,6 +83,9 @@ class Proposal(Chain):
         "self", null=True, on_delete=models.PROTECT, related_name="compensations"
     )
     is_undone = models.BooleanField(default=False)
+    is_observed = models.BooleanField(
+        default=False, help_text="Its agent was only observed when it was proposed."
+    )
     duplicate_of = models.ForeignKey(
         "self", null=True, on_delete=models.PROTECT, related_name="duplicates"
     )
@@ -121,10 +124,20 @@ class Proposal(Chain):
             models.CheckConstraint(
                 condition=models.Q(status__in=list(Status.values)), name="proposal_status_is_known"
             ),
+            models.CheckConstraint(
+                condition=models.Q(is_observed=False)
+                | models.Q(status__in=[str(status) for status in sorted(OBSERVABLE)]),
+                name="proposal_observed_is_never_approved",
+            ),
         ]
         indexes = [
             models.Index(fields=["status", "due_at"], name="proposal_by_status"),
             models.Index(fields=["agent", "-id"], name="proposal_by_agent"),
+            models.Index(
+                fields=["agent", "-id"],
+                name="proposal_observed",
+                condition=models.Q(is_observed=True),
+            ),
             models.Index(fields=["resource", "status"], name="proposal_by_resource"),
             models.Index(fields=["intent", "created_at"], name="proposal_by_intent"),
             models.Index(

@@ -5,6 +5,14 @@ one order: step of a run's undo, the gate of freezes, agent, proposal (an undo b
 undoes), execution, budget scopes, ledger stream.
 """
 
+from proposals.services.agents import (
+    grant_each,
+    issue_token,
+    may_keep,
+    revoke_token,
+    rotate_token,
+    set_observed,
+)
 from proposals.services.configuration import (
     change_agent,
     create_agent,
@@ -23,6 +31,7 @@ from proposals.services.databases import (
     switch_table,
 )
 from proposals.services.decisions import review
+from proposals.services.dry_runs import DryRun, dry_run
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
 from proposals.services.notices import (
     SavedWebhook,
@@ -52,6 +61,7 @@ from proposals.services.submission import Submission, amend, describe, submit
 from proposals.services.undoing import UndoPreview, preview_undo, undo, undo_by_agent
 
 __all__ = [
+    "DryRun",
     "RunPlan",
     "SavedWebhook",
     "Submission",
@@ -67,16 +77,20 @@ __all__ = [
     "deactivate",
     "describe",
     "describe_table",
+    "dry_run",
     "end_sessions",
     "expire",
     "find_invitation",
     "freeze",
     "grant",
+    "grant_each",
     "invite",
+    "issue_token",
     "join",
     "lift",
     "lower_budget",
     "make_first_administrator",
+    "may_keep",
     "offer_new_password",
     "preview_run_undo",
     "preview_undo",
@@ -89,11 +103,14 @@ __all__ = [
     "retry",
     "review",
     "revoke_invitation",
+    "revoke_token",
+    "rotate_token",
     "save_budget",
     "save_notice_preference",
     "save_rule",
     "save_webhook",
     "set_groups",
+    "set_observed",
     "set_suspended",
     "set_webhook_active",
     "submit",

@@ -103,18 +103,23 @@ def text_of(value: Any) -> Any:
 
 
 @transaction.atomic
-def create_agent(*, name: str, owner: Any, person: Any = None) -> Agent:
-    """Make an agent with its service account, which can never sign in. Raises InvalidRequest."""
+def create_agent(*, name: str, owner: Any, person: Any = None, is_observed: bool = False) -> Agent:
+    """Make an agent with its service account, which can never sign in.
+
+    Raises InvalidRequest, or NotEligible for a person who may not add agents.
+    """
+    require_right(person, rights.ADD_AGENT)
     if Agent.objects.filter(name=name).exists():
         raise InvalidRequest(f"There is already an agent named {name}.")
     require_person(owner)
     account = get_user_model()(username=f"agent:{name}", is_active=False)
     account.set_unusable_password()
     account.save()
-    agent = Agent(name=name, owner=owner, user=account)
+    agent = Agent(name=name, owner=owner, user=account, is_observed=is_observed)
     agent.full_clean()
     agent.save()
-    record_agent(agent, "agent.created", person, {"name": name, "owner": f"user:{owner.pk}"})
+    facts = {"name": name, "owner": f"user:{owner.pk}", "observed": is_observed}
+    record_agent(agent, "agent.created", person, facts)
     return agent
 
 
@@ -122,8 +127,9 @@ def create_agent(*, name: str, owner: Any, person: Any = None) -> Agent:
 def change_agent(*, agent_id: UUID, owner: Any, person: Any = None) -> Agent:
     """Give an agent another owner. To whom it belongs already is no change.
 
-    Raises NotFound, or InvalidRequest for an owner who is no person.
+    Raises NotFound, NotEligible, or InvalidRequest for an owner who is no person.
     """
+    require_right(person, rights.CHANGE_AGENT)
     agent = lock_agent(agent_id)
     if agent.owner_id == owner.pk:
         return agent
@@ -142,7 +148,11 @@ def change_agent(*, agent_id: UUID, owner: Any, person: Any = None) -> Agent:
 
 @transaction.atomic
 def grant(*, agent: Agent, pattern: str, person: Any = None) -> Grant:
-    """Let an agent propose the actions that a pattern names. Granting twice is the same as once."""
+    """Let an agent propose the actions that a pattern names. Granting twice is the same as once.
+
+    Raises NotEligible, or ValidationError for what is no pattern.
+    """
+    require_right(person, rights.ADD_GRANT)
     found = Grant.objects.filter(agent=agent, pattern=pattern).first()
     if found is not None:
         return found
@@ -155,7 +165,11 @@ def grant(*, agent: Agent, pattern: str, person: Any = None) -> Grant:
 
 @transaction.atomic
 def remove_grant(*, agent_id: UUID, pattern: str, person: Any = None) -> None:
-    """Take back what a pattern lets an agent propose. What is gone already stays gone."""
+    """Take back what a pattern lets an agent propose. What is gone already stays gone.
+
+    Raises NotFound or NotEligible.
+    """
+    require_right(person, rights.DELETE_GRANT)
     agent = lock_agent(agent_id)
     found = agent.grants.filter(pattern=pattern).first()
     if found is not None:
@@ -168,6 +182,20 @@ def lock_agent(agent_id: UUID) -> Agent:
         return Agent.objects.select_for_update(no_key=True).get(pk=agent_id)
     except Agent.DoesNotExist:
         raise NotFound from None
+
+
+def require_right(person: Any, right: str) -> None:
+    """The operator's command needs none; being a superuser is none."""
+    if person is not None and not rights.has(person, right):
+        raise NotEligible(
+            "Changing agents and what they may propose takes a right that you do not have; policy "
+            "administrators have it."
+        )
+
+
+def keep_reason(agent: Agent, reason: str) -> None:
+    """Have the next row of its history say why; what it has no room for is in the ledger."""
+    agent._change_reason = reason[:100]  # type: ignore[attr-defined]
 
 
 def require_person(owner: Any) -> None:

@@ -10,7 +10,7 @@ from ledger import clock, entries
 from proposals import bell, freezing, rights
 from proposals.exceptions import InvalidRequest, NotEligible
 from proposals.models import Agent, Execution, Freeze, Run
-from proposals.services.configuration import lock_agent
+from proposals.services.configuration import keep_reason, lock_agent
 from proposals.services.decisions import invalid
 from proposals.services.naming import named
 
@@ -86,21 +86,24 @@ def set_suspended(
 ) -> Agent:
     """Refuse an agent's proposals and hold what it has under way, or let it go on.
 
-    Resuming takes the operator's right. `actor` names the part of the system that does it without
-    a person. The same state for the same reason is no change. Raises NotFound, NotEligible, or
-    InvalidRequest for a suspension without a reason.
+    Resuming takes the operator's right. The reason is kept both ways, in the ledger and in the
+    agent's history; only a suspension must have one. `actor` names the part of the system that does
+    it without a person. The same state for the same reason is no change. Raises NotFound,
+    NotEligible, or InvalidRequest for a suspension without a reason.
     """
-    reason = reason.strip()[:500] if is_suspended else ""
+    reason = reason.strip()[:500]
+    standing = reason if is_suspended else ""
     if is_suspended and not reason:
         raise InvalidRequest("Say why the agent is suspended, so that its owner can know.")
     freezing.take_gate()
     agent = lock_agent(agent_id)
     former = agent.suspended_reason
-    if (agent.is_suspended, former) == (is_suspended, reason):
+    if (agent.is_suspended, former) == (is_suspended, standing):
         return agent
     require_right(person, rights.FREEZE if is_suspended else rights.LIFT, agent)
-    agent.is_suspended, agent.suspended_reason = is_suspended, reason
+    agent.is_suspended, agent.suspended_reason = is_suspended, standing
     agent.full_clean()
+    keep_reason(agent, reason)
     agent.save(update_fields=["is_suspended", "suspended_reason"])
     who, name = named(person)
     entries.record(
@@ -109,7 +112,7 @@ def set_suspended(
         actor=actor or who,
         actor_name=name,
         agent=str(agent.pk),
-        body={"reason": reason} if is_suspended else {"was_suspended_for": former},
+        body={"reason": reason} | ({} if is_suspended else {"was_suspended_for": former}),
     )
     if not is_suspended:
         wake()

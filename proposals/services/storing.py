@@ -9,7 +9,7 @@ from django.conf import settings
 
 from ledger import clock, entries
 from ledger.canonical import canonical, digest
-from proposals import bell, crashpoints, spending, text
+from proposals import bell, crashpoints, observing, spending, text
 from proposals.lifecycle import Status, transition
 from proposals.models import Agent, Evidence, Proposal, Revision
 from proposals.registry import registry
@@ -31,6 +31,9 @@ def store(
     show that no cap was exceeded. The scopes are locked late, because everybody waits for them.
     """
     now = clock.now()
+    proposal.is_observed = observing.is_due(proposal)
+    if proposal.is_observed:
+        facts = facts | {"observed": True}
     revision, items = content(proposal, 1, author, params, rationale, evidence, context, now)
     revision.save()
     Evidence.objects.bulk_create(attached(revision, items))

@@ -55,22 +55,8 @@ def submit(
     shedding = spending.Shedding(agent, submission)
 
     def write() -> Proposal:
-        require_open_intake(agent)
-        action = granted(agent, submission.action)
-        params = valid_params(action, submission.params)
-        storable(submission)
-        now = clock.now()
-        intent = intent_of(agent, submission.action, params)
-        proposal = Proposal(
-            id=proposal_id,
-            agent=agent,
-            run=Run.objects.get_or_create(agent=agent, name=submission.run)[0],
-            action=submission.action,
-            resource=action.resource(params)[:255],
-            intent=intent,
-            duplicate_of=same_intent(agent, intent, now),
-            expires_in=submission.expires_in,
-        )
+        proposal, params = drafted(agent, submission, proposal_id)
+        proposal.run = Run.objects.get_or_create(agent=agent, name=submission.run)[0]
         store(
             proposal,
             agent.actor,
@@ -84,10 +70,7 @@ def submit(
         return proposal
 
     def refuse_early() -> None:
-        """What can be refused without a transaction, before one is paid for."""
-        if agent.is_suspended:
-            raise AgentSuspended
-        shedding.refuse_if_remembered()
+        refuse_early_for(agent, shedding)
 
     try:
         return idempotency.once(
@@ -101,6 +84,37 @@ def submit(
     except OverBudget as error:
         shedding.refused(error)
         raise
+
+
+def refuse_early_for(agent: Agent, shedding: spending.Shedding) -> None:
+    """What can be refused without a transaction, before one is paid for."""
+    if agent.is_suspended:
+        raise AgentSuspended
+    shedding.refuse_if_remembered()
+
+
+def drafted(
+    agent: Agent, submission: Submission, proposal_id: UUID
+) -> tuple[Proposal, dict[str, Any]]:
+    """The proposal that this asks for with its parameters, not stored and still without its run.
+
+    Raises what `submit` refuses but for budgets.
+    """
+    require_open_intake(agent)
+    action = granted(agent, submission.action)
+    params = valid_params(action, submission.params)
+    storable(submission)
+    intent = intent_of(agent, submission.action, params)
+    proposal = Proposal(
+        id=proposal_id,
+        agent=agent,
+        action=submission.action,
+        resource=action.resource(params)[:255],
+        intent=intent,
+        duplicate_of=same_intent(agent, intent, clock.now()),
+        expires_in=submission.expires_in,
+    )
+    return proposal, params
 
 
 def amend(
@@ -176,7 +190,7 @@ def lock_own(agent: Agent, proposal_id: UUID) -> Proposal:
 
 def granted(agent: Agent, name: str, *, owns_undo: bool = False) -> Action:
     """The action, if this agent may propose it now. Reads the agent as it is, not as it was."""
-    agent.refresh_from_db(fields=["is_suspended", "suspended_reason"])
+    agent.refresh_from_db(fields=["is_suspended", "suspended_reason", "is_observed"])
     if agent.is_suspended:
         raise AgentSuspended
     try:

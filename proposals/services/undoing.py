@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from ledger.canonical import digest
 from ledger.identifiers import uuid7
-from proposals import idempotency, rights, spending
+from proposals import idempotency, ownership, spending
 from proposals.exceptions import (
     ActionError,
     AgentSuspended,
@@ -66,10 +66,11 @@ def undo(*, proposal_id: UUID, person: Any, reason: str, over_conflicts: bool = 
     """Propose, as a person, to take back a commit.
 
     A clean undo commits without anybody else at low and medium tier. Going over conflicts stores a
-    second revision that expects what was found, and that another person must approve. Raises
+    second revision that expects what was found, and that another person must approve. The owner
+    of the agent may ask for it without the right, and then somebody else must approve. Raises
     NothingToUndo, AlreadyUndone, NotEligible, or InvalidRequest without a reason.
     """
-    if not rights.has(person, rights.UNDO):
+    if not ownership.may_ask_for_undo(person, find(proposal_id)):
         raise NotEligible("Undoing takes a right that you do not have; an operator has it.")
     if not reason.strip():
         raise invalid("reason", "required", "Say why this is taken back.")
@@ -98,7 +99,7 @@ def undo_by_agent(
     undo_id = uuid7()
 
     def write() -> Proposal:
-        agent.refresh_from_db(fields=["is_suspended"])
+        agent.refresh_from_db(fields=["is_suspended", "is_observed"])
         if agent.is_suspended:
             raise AgentSuspended
         require_open_intake(agent)
@@ -192,7 +193,7 @@ def live_undo(forward: Proposal) -> Proposal | None:
 
 def find(proposal_id: UUID) -> Proposal:
     try:
-        return Proposal.objects.get(pk=proposal_id)
+        return Proposal.objects.select_related("agent").get(pk=proposal_id)
     except Proposal.DoesNotExist:
         raise NotFound from None
 

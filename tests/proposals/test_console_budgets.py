@@ -342,7 +342,7 @@ class TestStopping:
         answer = self.send("lift", person, freeze=found.pk, reason="It is over.")
         assert answer.status_code == (302 if may_lift else 422)
         assert freezing.is_everything_frozen() is not may_lift
-        resumed = self.send("resume", person, agent=agent.name)
+        resumed = self.send("resume", person, agent=agent.name, reason="It is over.")
         assert resumed.status_code == (302 if may_lift else 422)
         assert Agent.objects.get(pk=agent.pk).is_suspended is not may_lift
         for refusal in (answer, resumed):
@@ -477,7 +477,11 @@ class TestStopping:
         assert "It loops." in page.inside("li")
         assert "By Rita" in page.text
         operator = signed_in(one_of("operators"))
-        page = Page(operator.post(reverse("resume"), {"agent": agent.name}, follow=True))
+        page = Page(
+            operator.post(
+                reverse("resume"), {"agent": agent.name, "reason": "It was mended."}, follow=True
+            )
+        )
         assert "Resumed: agent billing-bot." in page.text
         assert not Agent.objects.get().is_suspended
 

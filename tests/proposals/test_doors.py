@@ -52,6 +52,19 @@ PEOPLE = {
     "proposals/<uuid:proposal_id>/undo/",
     "proposals/<uuid:proposal_id>/retry/",
     "proposals/<uuid:proposal_id>/reconcile/",
+    "agents/",
+    "agents/new/",
+    "agents/<uuid:agent_id>/",
+    "agents/<uuid:agent_id>/grants/",
+    "agents/<uuid:agent_id>/grants/remove/",
+    "agents/<uuid:agent_id>/observed/",
+    "agents/<uuid:agent_id>/observe/",
+    "agents/<uuid:agent_id>/let-go/",
+    "agents/<uuid:agent_id>/suspend/",
+    "agents/<uuid:agent_id>/resume/",
+    "agents/<uuid:agent_id>/tokens/issue/",
+    "agents/<uuid:agent_id>/tokens/rotate/",
+    "agents/<uuid:agent_id>/tokens/revoke/",
     "budgets/",
     "budgets/<int:budget_id>/lower/",
     "stop/",
@@ -178,6 +191,7 @@ class Scene:
         plain = re.sub(
             r"<(path:object_|int:token_|int:webhook_)?id>", self.primary_key(plain), plain
         )
+        plain = plain.replace("<uuid:agent_id>", str(self.agent.pk))
         plain = plain.replace("<uuid:proposal_id>", ID)
         plain = plain.replace("<slug:name>", "crm").replace("<slug:table>", "customers")
         found = {f"/{plain.replace(ID, str(each.pk))}" for each in (self.pending, self.committed)}
@@ -205,6 +219,12 @@ class Scene:
             "action": "*",
             "effect": "allow",
             "pattern": "*",
+            "owner": str(self.agent.owner_id),
+            "actions": "toys.set",
+            "token": str(AgentToken.objects.get().pk),
+            "seen": "1",
+            "days": "90",
+            "overlap": "24",
             "is_active": "on",
             "username": "rita",
             "password": "guess",

@@ -19,6 +19,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="the agent")
         parser.add_argument("--create", action="store_true", help="make the agent if it is new")
+        parser.add_argument(
+            "--observe", action="store_true", help="with --create: only observe it at first"
+        )
         parser.add_argument("--owner", help="username of the person who answers for a new agent")
         parser.add_argument(
             "--grant",
@@ -60,4 +63,6 @@ class Command(BaseCommand):
         owner = get_user_model().objects.filter(username=options["owner"]).first()
         if owner is None:
             raise CommandError(f"There is no user {options['owner']!r}.")
-        return services.create_agent(name=options["name"], owner=owner)
+        return services.create_agent(
+            name=options["name"], owner=owner, is_observed=options["observe"]
+        )
