@@ -118,6 +118,7 @@ def land(
         base_tier=findings.base_tier,
         tier=verdict.tier,
         is_reversible=findings.is_reversible,
+        hides_text=gate.hides_text(revision),
         compensation=findings.compensation,
         effect=verdict.effect,
         approvals=verdict.approvals,

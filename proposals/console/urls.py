@@ -3,7 +3,7 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from proposals.console import stopping, views
+from proposals.console import preferences, pulse, searching, stopping, views
 from proposals.console.forms import SignIn
 
 urlpatterns = [
@@ -14,6 +14,10 @@ urlpatterns = [
         name="sign-in",
     ),
     path("sign-out/", LogoutView.as_view(), name="sign-out"),
+    path("summary/", views.list_summary, name="list-summary"),
+    path("pulse/", pulse.pulse, name="pulse"),
+    path("search/", searching.search, name="search"),
+    path("preferences/", preferences.preferences, name="preferences"),
     path("recent/", views.recent, name="recent"),
     path("budgets/", views.budgets_page, name="budgets"),
     path("stop/", stopping.stop, name="stop"),

@@ -2,6 +2,7 @@
 
 from proposals.models.agent import Agent, AgentToken, Grant
 from proposals.models.check import Check, Rule
+from proposals.models.desk import Preferences, StoredList
 from proposals.models.execution import Execution
 from proposals.models.freeze import Freeze
 from proposals.models.proposal import Evidence, IdempotencyKey, Proposal, Revision, Run
@@ -16,9 +17,11 @@ __all__ = [
     "Freeze",
     "Grant",
     "IdempotencyKey",
+    "Preferences",
     "Proposal",
     "Review",
     "Revision",
     "Rule",
     "Run",
+    "StoredList",
 ]

@@ -15,6 +15,7 @@ from proposals.services.configuration import (
     save_rule,
 )
 from proposals.services.decisions import review
+from proposals.services.desk import keep_list, prune_lists, save_preferences
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
 from proposals.services.stopping import freeze, lift, set_suspended
 from proposals.services.submission import Submission, amend, describe, submit
@@ -30,8 +31,10 @@ __all__ = [
     "expire",
     "freeze",
     "grant",
+    "keep_list",
     "lift",
     "preview_undo",
+    "prune_lists",
     "recheck",
     "reconcile",
     "record_change",
@@ -39,6 +42,7 @@ __all__ = [
     "retry",
     "review",
     "save_budget",
+    "save_preferences",
     "save_rule",
     "set_suspended",
     "submit",
