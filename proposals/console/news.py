@@ -86,5 +86,3 @@ def verdict(review: Review | None, user: Any) -> str:
         return ""
     who = "You" if review.reviewer_id == user.pk else review.reviewer_name
     return f"{who} {DECISIONS[Review.Decision(review.decision)]} at {hour(review.created_at)}."
-
-

@@ -19,7 +19,7 @@ def preferences_of(user: Any) -> Preferences:
 
 
 def stamp(at: datetime) -> str:
-    """A moment in the person's time zone, with UTC beside it: 22 Nov 2026, 11:42 CET (10:42 UTC)."""
+    """A moment in the person's time zone, UTC beside it: 22 Nov 2026, 11:42 CET (10:42 UTC)."""
     local, world = timezone.localtime(at), at.astimezone(UTC)
     shown = f"{local:%d %b %Y, %H:%M} {local.tzname()}"
     if local.utcoffset() == world.utcoffset():

@@ -92,7 +92,8 @@ class Summary:
         reviews = Review.objects.filter(reviewer=place.user, proposal__in=ids)
         if stored:
             reviews = reviews.filter(created_at__gte=stored.made_at)
-        spoken, decided = set(), set()
+        spoken: set[UUID] = set()
+        decided: set[UUID] = set()
         for proposal_id, decision in reviews.values_list("proposal_id", "decision"):
             (spoken if decision == Review.Decision.COMMENT else decided).add(proposal_id)
         still = place.still_listed(ids)

@@ -1,4 +1,4 @@
-"""What belongs to one person at their desk: how pages look to them, and the lists they work down."""
+"""What belongs to one person at their desk: how pages look, and the lists they work down."""
 
 from datetime import datetime, timedelta
 from uuid import UUID
