@@ -192,7 +192,7 @@
     prepare(document);
     const list = document.querySelector("[data-list-url]")?.dataset.listUrl;
     if (list && !location.search.includes("list=")) history.replaceState(history.state, "", list);
-    const place = location.hash && document.getElementById(location.hash.slice(1));
+    const place = document.getElementById(location.hash.slice(1));
     if (place?.matches("a[data-key-item]")) place.focus();
   });
 })();
