@@ -149,7 +149,7 @@ class TestTheReviewPageIsLive:
         page.get_by_text("Checked again, with another result.").wait_for()
         page.get_by_label("Approve revision 1").check()
         page.get_by_role("button", name="Submit decision").click()
-        page.wait_for_url("**tab=waiting**")
+        page.wait_for_url(lambda url: "/proposals/" not in url)
         assert Review.objects.count() == 1
 
     def test_stays_as_it_is_while_nothing_happens(self, desk):  # noqa: F811
@@ -238,9 +238,11 @@ def test_all_script_together_is_small(desk):  # noqa: F811
     loaded = {}
     page.on(
         "response",
-        lambda answer: loaded.update({answer.url: answer.body()})
-        if answer.request.resource_type == "script"
-        else None,
+        lambda answer: (
+            loaded.update({answer.url: answer.body()})
+            if answer.request.resource_type == "script"
+            else None
+        ),
     )
     page.goto(reverse("proposal", args=[waiting().pk]))
     settled(page)

@@ -12,15 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import (
-    Case,
-    IntegerField,
-    OuterRef,
-    QuerySet,
-    Subquery,
-    Value,
-    When,
-)
+from django.db.models import QuerySet
 from django.http import QueryDict
 from django.urls import reverse
 
@@ -36,11 +28,7 @@ PAGE = 50
 KEY = re.compile(r"[A-Za-z0-9_-]{1,16}")
 MOST_COUNTED = 99
 SOON = timedelta(hours=4)
-TIER_ORDER = Case(
-    *(When(tier=tier.value, then=Value(-tier.rank)) for tier in Tier),
-    default=Value(1),
-    output_field=IntegerField(),
-)
+TIERS = [*(tier.value for tier in sorted(Tier, key=lambda tier: -tier.rank)), ""]
 UNLISTED = (
     "result",
     "error",
@@ -116,12 +104,23 @@ def items(tab: str, user: Any) -> QuerySet[Proposal]:
     return seats.waiting_on(user)
 
 
-def ordered(tab: str, found: QuerySet[Proposal], user: Any) -> QuerySet[Proposal]:
-    """Tier, due, age; one's own decisions by when they were made."""
-    if tab == "mine":
-        mine = Review.objects.filter(proposal=OuterRef("pk"), reviewer=user).order_by("-id")
-        return found.annotate(latest=Subquery(mine.values("id")[:1])).order_by("-latest")
-    return found.order_by(TIER_ORDER, "expires_at", "created_at", "id")
+def in_order(found: QuerySet[Proposal]) -> list[UUID]:
+    """The first ids by tier, due, age: tier by tier, so that nothing is sorted but what is kept."""
+    ids: list[UUID] = []
+    for tier in TIERS:
+        if room := LONGEST_LIST - len(ids):
+            alike = found.filter(tier=tier).order_by("expires_at", "created_at", "id")
+            ids += alike.values_list("pk", flat=True)[:room]
+    return ids
+
+
+def decided_by(user: Any, form: QueueFilters) -> list[UUID]:
+    """The ids of what this person decided on, by their latest decision."""
+    reviews = Review.objects.filter(reviewer=user)
+    if form.chosen():
+        reviews = reviews.filter(proposal__in=form.narrow(Proposal.objects.all()))
+    latest = reviews.order_by("-id").values_list("proposal_id", flat=True)[: 4 * LONGEST_LIST]
+    return list(dict.fromkeys(latest))[:LONGEST_LIST]
 
 
 def count(tab: str, user: Any) -> str:
@@ -130,7 +129,10 @@ def count(tab: str, user: Any) -> str:
         user._countersign_counts = {}
     known = user._countersign_counts
     if tab not in known:
-        known[tab] = items(tab, user).order_by().values("pk")[: MOST_COUNTED + 1].count()
+        found: QuerySet[Any] = items(tab, user).order_by().values("pk")
+        if tab == "mine":  # by the index of their reviews, and no further than is counted
+            found = Review.objects.filter(reviewer=user).values("proposal_id").distinct()
+        known[tab] = found[: MOST_COUNTED + 1].count()
     return f"{MOST_COUNTED}+" if known[tab] > MOST_COUNTED else str(known[tab])
 
 
@@ -178,10 +180,6 @@ class Place:
         """The same list with the order built anew."""
         return f"{reverse('queue')}?{self.filters}"
 
-    def proposals(self) -> QuerySet[Proposal]:
-        found = self.form.narrow(items(self.tab.name, self.user))
-        return ordered(self.tab.name, found, self.user)
-
     def keep(self) -> "Place":
         """This place with the order of its list fixed as it is now, unless it is fixed already."""
         if self.stored:
@@ -194,7 +192,9 @@ class Place:
     def ids(self) -> list[UUID]:
         if self.stored:
             return self.stored.ids
-        return list(self.proposals().values_list("pk", flat=True)[:LONGEST_LIST])
+        if self.tab.name == "mine":
+            return decided_by(self.user, self.form)
+        return in_order(self.form.narrow(items(self.tab.name, self.user)))
 
     @property
     def is_capped(self) -> bool:

@@ -20,12 +20,10 @@ CHECKED_AGAIN = "Checked again at {}, with another result."
 
 def of_list(place: Place) -> str:
     """3 new, 2 decided; empty if the list is as it was."""
-    if place.stored is None:
+    if place.stored is None or not place.tab.is_worked_down:
         return ""
-    parts = [(arrived(place), "new")]
-    if place.tab.is_worked_down:
-        gone = len(place.ids) - len(place.still_listed(place.ids))
-        parts.append((gone, "decided"))
+    gone = len(place.ids) - len(place.still_listed(place.ids))
+    parts = [(arrived(place), "new"), (gone, "decided")]
     return ", ".join(f"{capped(number)} {word}" for number, word in parts if number)
 
 

@@ -48,7 +48,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='proposal',
-            index=models.Index(condition=models.Q(('status__in', ['approved', 'changes_requested', 'failed', 'pending', 'submitted', 'unknown'])), fields=['updated_at'], name='proposal_by_change'),
+            index=models.Index(fields=['status', 'tier', 'expires_at'], name='proposal_by_rank'),
+        ),
+        migrations.AddIndex(
+            model_name='proposal',
+            index=models.Index(fields=['status', 'updated_at'], name='proposal_by_change'),
         ),
         migrations.AddField(
             model_name='preferences',

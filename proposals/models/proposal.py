@@ -14,9 +14,6 @@ from ledger.models import Chain
 from proposals.lifecycle import OPEN, Status
 from proposals.models.agent import Agent
 
-# What the queue lists; in order, so that migrations see one condition.
-LISTED = [str(status) for status in sorted({*OPEN, Status.FAILED, Status.UNKNOWN})]
-
 
 class Run(models.Model):
     """One session of an agent, named by the agent."""
@@ -134,12 +131,9 @@ class Proposal(Chain):
                 name="proposal_by_expiry",
                 condition=models.Q(status__in=[str(status) for status in sorted(OPEN)]),
             ),
-            # What changed lately among what is open or waits for an operator: for the live counts.
-            models.Index(
-                fields=["updated_at"],
-                name="proposal_by_change",
-                condition=models.Q(status__in=LISTED),
-            ),
+            # The queue in its order, and what changed in it lately.
+            models.Index(fields=["status", "tier", "expires_at"], name="proposal_by_rank"),
+            models.Index(fields=["status", "updated_at"], name="proposal_by_change"),
             models.Index(
                 fields=["-committed_at"],
                 name="proposal_by_commit",

@@ -260,7 +260,7 @@ class TestTheQueue:
                 page = Page(browser.get(reverse("queue")))
             assert page.html.count("data-key-item") == (5 if rows == 5 else 50)
             counts.append(len(captured))
-        assert counts == [23, 23]
+        assert counts == [26, 26]
 
 
 def no_verdicts(page: Page) -> bool:
@@ -386,7 +386,7 @@ class TestTheReviewPage:
                 last = waiting(params={"note": number})
             with CaptureQueriesContext(connection) as captured:
                 browser.get(address("proposal", last, "?tab=waiting"))
-            assert len(captured) == 18
+            assert len(captured) == 21
 
     def test_shows_no_form_once_it_is_decided(self):
         proposal = waiting()

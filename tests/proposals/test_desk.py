@@ -114,9 +114,7 @@ def found(term: str, person=None) -> list[str]:
 class TestSearch:
     def test_finds_by_id_object_key_run_and_agent(self):
         bear = waiting(run="run-7", key="key-of-the-bear")
-        duck = waiting(
-            params={"toy": "duck"}, run="run-8", agent=factories.make_agent("other-bot")
-        )
+        duck = waiting(params={"toy": "duck"}, run="run-8", agent=factories.make_agent("other-bot"))
         for term in (
             str(bear.pk),
             bear.pk.hex,

@@ -227,7 +227,9 @@ class TestFilters:
         assert "Marked: Not reversible" in page.text
         assert "Due: Within 4 hours" in page.text
 
-    @pytest.mark.parametrize("nonsense", ["object=%00", "marked=x", "due=-1", "object=" + "a" * 999])
+    @pytest.mark.parametrize(
+        "nonsense", ["object=%00", "marked=x", "due=-1", "object=" + "a" * 999]
+    )
     def test_that_make_no_sense_are_ignored(self, nonsense):
         proposal = waiting()
         assert listed(opened(signed_in(), f"?tab=open&{nonsense}")[0]) == ids(proposal)
