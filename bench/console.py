@@ -244,7 +244,8 @@ class Multiplying:
         from proposals.models import Check, IdempotencyKey, Proposal, Review, Revision
 
         new = self.words["id"].format("t.proposal_id")
-        stream = f"'proposal:' || {self.words['text'].format(self.words['id'].format('p.id'))}"
+        text = self.words["text"].format(self.words["id"].format("p.id"))
+        stream = f"'proposal:' || {text}"
         join = "JOIN proposals_proposal p ON p.id = t.proposal_id"
         revision = f"(SELECT r.id FROM proposals_revision r WHERE r.proposal_id = {new})"
         check = f"(SELECT c.id FROM proposals_check c WHERE c.proposal_id = {new})"
@@ -264,7 +265,7 @@ class Multiplying:
             self.copy(Review, join, proposal_id=new, on_check_id=check)
             self.copy(IdempotencyKey, join, proposal_id=new, key="t.key || '-' || n")
             hashed = self.words["hash"]
-            self.copy(LedgerEntry, entry, stream=stream, proposal=stream, hash=hashed)
+            self.copy(LedgerEntry, entry, stream=stream, proposal=text, hash=hashed)
             cursor.execute(CURRENT_CHECK)
 
     def copy(self, model: Any, join: str, **changes: str) -> None:

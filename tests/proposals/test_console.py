@@ -97,7 +97,9 @@ def verdict(proposal: Proposal, decision: str = "approve", **more: str) -> dict[
 
 
 class TestTheDoor:
-    @pytest.mark.parametrize("name", ["queue", "recent", "budgets", "stop", "help"])
+    @pytest.mark.parametrize(
+        "name", ["queue", "search", "preferences", "recent", "budgets", "stop", "help"]
+    )
     def test_sends_strangers_to_sign_in_and_back(self, name):
         answer = Client().get(reverse(name))
         assert answer.status_code == 302
@@ -744,6 +746,8 @@ class TestEveryPage:
         proposal = waiting()
         for path in (
             reverse("queue"),
+            reverse("search"),
+            reverse("preferences"),
             reverse("recent"),
             reverse("budgets"),
             reverse("stop"),
