@@ -223,7 +223,7 @@ GUARDS = [
     guard(
         "hidden characters raise the tier",
         "proposals/gate.py",
-        "if text.has_alarming([revision.params, revision.rationale, revision.context]):",
+        "if hides_text(revision):",
         "if False:",
         CHECKS,
     ),

@@ -174,6 +174,7 @@ def written_down(
         base_tier=findings.base_tier,
         tier=verdict.tier,
         is_reversible=findings.is_reversible,
+        hides_text=gate.hides_text(revision),
         compensation=findings.compensation,
         effect=verdict.effect,
         approvals=verdict.approvals,

@@ -57,6 +57,11 @@ def policy_digest(in_force: Iterable[RuleData]) -> str:
     return digest([[rule.id, rule.version] for rule in in_force])
 
 
+def hides_text(revision: Revision) -> bool:
+    """Whether anything the agent sent holds characters that hide or reorder text."""
+    return text.has_alarming([revision.params, revision.rationale, revision.context])
+
+
 def judge(
     proposal: Proposal,
     revision: Revision,
@@ -66,7 +71,7 @@ def judge(
 ) -> Verdict:
     """The verdict of these rules on these findings, with the floors that no rule can lower."""
     base = Tier(findings.base_tier)
-    if text.has_alarming([revision.params, revision.rationale, revision.context]):
+    if hides_text(revision):
         base = list(Tier)[min(base.rank + 1, Tier.HIGH.rank)]
     verdict = policy.evaluate(
         in_force,

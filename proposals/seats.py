@@ -5,7 +5,7 @@ Independence is about people, not accounts: accounts that share an e-mail addres
 
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from proposals import rights
 from proposals.lifecycle import Status
@@ -102,9 +102,11 @@ def waiting_on(user: Any) -> QuerySet[Proposal]:
         .exclude(proposer=user)
         .exclude(current_check__revision__author=f"user:{user.pk}")
         .exclude(
-            pk__in=Review.objects.filter(
-                reviewer=user, decision=Review.Decision.APPROVE, proposal__status=Status.PENDING
-            ).values("proposal_id")
+            Exists(
+                Review.objects.filter(
+                    proposal=OuterRef("pk"), reviewer=user, decision=Review.Decision.APPROVE
+                )
+            )
         )
         .select_related("agent", "run", "current_check")
     )

@@ -1,28 +1,15 @@
-/* Improves pages that work without it: theme, keys, decision form. No key alone submits anything.
+/* Improves pages that work without it: keys, lists, decision form. No key alone submits anything.
    Keys are declared on the control they drive (data-key, data-key-label); the help is made of them. */
 (() => {
   "use strict";
   const root = document.documentElement;
   const all = (selector, from = document) => [...from.querySelectorAll(selector)];
-  const store = {
-    get(name) { try { return localStorage.getItem(`countersign.${name}`); } catch { return null; } },
-    set(name, value) { try { localStorage.setItem(`countersign.${name}`, value); } catch { /* private window */ } },
-  };
-
-  // Theme: before the first paint, so this file is not deferred.
-  const THEMES = ["system", "light", "dark"];
-  let theme = THEMES.includes(store.get("theme")) ? store.get("theme") : "system";
-  const paint = () => {
-    if (theme === "system") delete root.dataset.theme; else root.dataset.theme = theme;
-    for (const button of all("[data-theme-button]")) button.textContent = `Theme: ${theme}`;
-  };
-  root.classList.add("js");
-  paint();
+  root.classList.add("js"); // before the first paint, so this file is not deferred
 
   // Keys.
   const isWriting = (target) =>
     target.closest?.("input:not([type=radio], [type=checkbox]), textarea, select, [contenteditable]");
-  const lettersAreOn = () => store.get("letters") !== "off";
+  const lettersAreOn = root.dataset.shortcuts !== "off"; // a preference of the person
 
   function press(control) {
     if (control.matches("[data-key-list] *, [data-key-list]")) return;
@@ -40,7 +27,7 @@
   }
 
   function step(list, by) {
-    const items = all("[data-key-item]", list);
+    const items = all("[data-key-item]", list).filter((item) => item.checkVisibility());
     const at = items.indexOf(document.activeElement);
     const next = items[Math.min(Math.max(at + by, 0), items.length - 1)];
     next?.focus();
@@ -52,11 +39,12 @@
       const form = event.target.closest?.("form[data-submit-key]");
       const button = form?.querySelector("button[type=submit]:not(:disabled)");
       if (button && form.reportValidity()) form.requestSubmit(button);
-      return;
     }
+  });
+
+  if (lettersAreOn) document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
     if (event.key.length !== 1 || isWriting(event.target) || document.querySelector("dialog[open]")) return;
-    if (event.key !== "?" && !lettersAreOn()) return;
     const key = CSS.escape(event.key);
     for (const list of all("[data-key-list]")) {
       const [next, previous] = list.dataset.keyList.split(" ");
@@ -87,19 +75,19 @@
     dialog.setAttribute("aria-labelledby", "keys-title");
     dialog.append(Object.assign(document.createElement("h2"), { id: "keys-title", textContent: "Keyboard shortcuts" }));
     const table = document.createElement("table");
-    for (const list of all("[data-key-list]")) row(table, list.dataset.keyList.split(" "), list.dataset.keyLabel);
-    if (document.querySelector("a[data-key-item]")) row(table, ["Enter", "o"], "Open the item in focus");
-    for (const control of all("[data-key]")) row(table, [control.dataset.key], control.dataset.keyLabel);
+    for (const list of lettersAreOn ? all("[data-key-list]") : []) row(table, list.dataset.keyList.split(" "), list.dataset.keyLabel);
+    if (lettersAreOn && document.querySelector("a[data-key-item]")) row(table, ["Enter", "o"], "Open the item in focus");
+    for (const control of lettersAreOn ? all("[data-key]") : []) row(table, [control.dataset.key], control.dataset.keyLabel);
     if (document.querySelector("form[data-submit-key]")) row(table, ["Ctrl + Enter"], "Submit, from inside the form");
     row(table, ["Esc"], "Close this");
-    const letters = Object.assign(document.createElement("input"), { type: "checkbox", checked: lettersAreOn() });
-    letters.addEventListener("change", () => store.set("letters", letters.checked ? "on" : "off"));
-    const label = Object.assign(document.createElement("label"), { className: "tick" });
-    label.append(letters, " Single-letter shortcuts are on");
+    const link = Object.assign(document.createElement("a"), {
+      href: document.querySelector("[data-preferences]")?.href,
+      textContent: `Single keys are ${lettersAreOn ? "on; turn them off" : "off; turn them on"}`,
+    });
     const close = Object.assign(document.createElement("button"), { type: "button", textContent: "Close" });
     close.addEventListener("click", () => dialog.close());
     const actions = Object.assign(document.createElement("div"), { className: "actions" });
-    actions.append(close, label);
+    actions.append(close, link.href ? link : "");
     dialog.append(table, actions);
     dialog.addEventListener("close", () => dialog.remove());
     document.body.append(dialog);
@@ -167,11 +155,7 @@
   });
 
   document.addEventListener("click", (event) => {
-    if (event.target.closest("[data-theme-button]")) {
-      theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-      store.set("theme", theme);
-      paint();
-    } else if (event.target.closest("[data-help-button]")) {
+    if (event.target.closest("[data-help-button]")) {
       help();
     } else if (event.target.closest("[data-fold-button]")) {
       const folds = all("main details");
@@ -225,8 +209,12 @@
     event.detail.target?.querySelector("[data-focus-after-swap]")?.focus();
   });
 
+  // Lists: the address names the order that is shown, so that going back finds the same one.
   document.addEventListener("DOMContentLoaded", () => {
-    paint();
     prepare(document);
+    const list = document.querySelector("[data-list-url]")?.dataset.listUrl;
+    if (list && !location.search.includes("list=")) history.replaceState(history.state, "", list);
+    const place = document.getElementById(location.hash.slice(1));
+    if (place?.matches("a[data-key-item]")) place.focus();
   });
 })();

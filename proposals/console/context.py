@@ -12,6 +12,7 @@ from django.utils.functional import SimpleLazyObject
 from ledger import clock
 from proposals import freezing, rights
 from proposals.console import lists
+from proposals.console.personal import preferences_of
 from proposals.models import Freeze
 
 
@@ -29,6 +30,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
     may_view = SimpleLazyObject(lambda: bool(user and rights.may_view(user)))
     return {
         "page_clock": PageClock(),
+        "preferences": SimpleLazyObject(lambda: preferences_of(user)),
         "environment_name": settings.ENVIRONMENT_NAME,
         "is_production": "prod" in settings.ENVIRONMENT_NAME.lower(),
         "may_view": may_view,

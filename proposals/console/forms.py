@@ -1,12 +1,16 @@
 """What people type: filters, decisions, reasons. The rules are the services'; these only parse."""
 
+from datetime import timedelta
 from typing import Any
+from zoneinfo import available_timezones
 
 from django import forms
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
+from ledger import clock
 from proposals.exceptions import InvalidRequest
-from proposals.models import Agent, Freeze, Proposal, Review, Run
+from proposals.lifecycle import OPEN
+from proposals.models import Agent, Freeze, Preferences, Proposal, Review, Run
 from proposals.policy import Effect
 from proposals.registry import Tier, registry
 
@@ -60,8 +64,65 @@ class Filters(forms.Form):
         return found
 
 
+CHECKS = {
+    "review": ("Needs approval", Q(current_check__effect=Effect.REVIEW)),
+    "allow": ("No approval required", Q(current_check__effect=Effect.ALLOW)),
+    "error": ("Preview failed", ~Q(current_check__error="") & Q(current_check__isnull=False)),
+    "none": ("Not checked yet", Q(current_check__isnull=True)),
+}
+MARKS = {
+    "hidden": ("Hidden characters", Q(current_check__hides_text=True)),
+    "for-good": (
+        "Not reversible",
+        Q(current_check__is_reversible=False, current_check__error=""),
+    ),
+    "moved": ("Target moved", Q(rechecks__gt=0)),
+    "conflict": (
+        "Target changed since",
+        Q(current_check__isnull=False) & ~Q(current_check__conflicts=[]),
+    ),
+    "duplicate": ("Possible duplicate", Q(duplicate_of__isnull=False)),
+    "undo": ("Undo", Q(compensates__isnull=False)),
+    "revised": ("Revised", Q(revision_number__gt=1)),
+}
+DUE_HOURS = {"4": "Within 4 hours", "24": "Within a day", "72": "Within 3 days"}
+
+
+def choices(table: dict[str, tuple[str, Q]]) -> list[tuple[str, str]]:
+    return [ANY, *((name, label) for name, (label, _) in table.items())]
+
+
 class QueueFilters(Filters):
-    """Filters of the queue."""
+    """Filters of the queue: each by a fact that the system computed."""
+
+    object = forms.CharField(required=False, max_length=255, strip=True)
+    checks = forms.ChoiceField(required=False, choices=choices(CHECKS))
+    marked = forms.ChoiceField(required=False, choices=choices(MARKS))
+    due = forms.ChoiceField(required=False, choices=[ANY, *DUE_HOURS.items()])
+
+    field_order = ["tier", "action", "agent", "object", "checks", "marked", "due", "run"]
+
+    def words(self) -> list[tuple[str, str]]:
+        """The filters that are set, by the words of their choices."""
+        named = {**dict(choices(CHECKS)), **dict(choices(MARKS)), **DUE_HOURS}
+        own = ("checks", "marked", "due")
+        return [
+            (str(self[name].label), named.get(word, word) if name in own else word)
+            for name, word in self.chosen().items()
+        ]
+
+    def narrow(self, found: QuerySet[Proposal]) -> QuerySet[Proposal]:
+        found, given = super().narrow(found), self.cleaned_data
+        if given.get("object"):
+            found = found.filter(resource=given["object"])
+        if given.get("checks"):
+            found = found.filter(CHECKS[given["checks"]][1])
+        if given.get("marked"):
+            found = found.filter(MARKS[given["marked"]][1])
+        if given.get("due"):
+            until = clock.now() + timedelta(hours=int(given["due"]))
+            found = found.filter(status__in=OPEN, expires_at__lte=until)
+        return found
 
 
 class WriteFilters(Filters):
@@ -221,3 +282,21 @@ class ResumeForm(Refusable):
     reason = forms.CharField(
         max_length=500, error_messages={"required": "Say why it is safe to go on."}
     )
+
+
+def time_zones() -> list[tuple[str, str]]:
+    """UTC and the zones that are named by a place."""
+    places = (name for name in available_timezones() if "/" in name)
+    return [("UTC", "UTC"), *((name, name) for name in sorted(places))]
+
+
+class PreferencesForm(Refusable):
+    """How pages look to one person."""
+
+    theme = forms.ChoiceField(choices=Preferences.Theme.choices, widget=forms.RadioSelect)
+    density = forms.ChoiceField(choices=Preferences.Density.choices, widget=forms.RadioSelect)
+    time_zone = forms.ChoiceField(
+        choices=time_zones,
+        error_messages={"invalid_choice": "No such time zone; choose one of the list."},
+    )
+    has_shortcuts = forms.BooleanField(required=False)

@@ -1,39 +1,34 @@
-"""The lists of the queue: what is in each, in which order, and what comes after an item."""
+"""The lists of the queue: what is in each, in which order, and what comes after an item.
 
-from dataclasses import dataclass
+A list that a person opened is kept as it stood, under a short key in the address: what is decided
+or arrives meanwhile moves nothing while they work it down.
+"""
+
+import re
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import (
-    Case,
-    IntegerField,
-    OuterRef,
-    QuerySet,
-    Subquery,
-    Value,
-    When,
-)
+from django.db.models import QuerySet
 from django.http import QueryDict
 from django.urls import reverse
 
 from ledger import clock
-from proposals import seats
+from proposals import seats, services
 from proposals.console.forms import QueueFilters
 from proposals.lifecycle import Status
-from proposals.models import Proposal, Review
+from proposals.models import Proposal, Review, StoredList
+from proposals.models.desk import LONGEST_LIST
 from proposals.registry import Tier
 
-LONGEST = 500
+PAGE = 50
+KEY = re.compile(r"[A-Za-z0-9_-]{1,16}")
 MOST_COUNTED = 99
 SOON = timedelta(hours=4)
-TIER_ORDER = Case(
-    *(When(tier=tier.value, then=Value(-tier.rank)) for tier in Tier),
-    default=Value(1),
-    output_field=IntegerField(),
-)
+TIERS = [*(tier.value for tier in sorted(Tier, key=lambda tier: -tier.rank)), ""]
 UNLISTED = (
     "result",
     "error",
@@ -53,6 +48,7 @@ class Tab:
     lead: str
     empty: str
     shows_state: bool = True
+    is_worked_down: bool = True
 
     @property
     def url(self) -> str:
@@ -74,6 +70,7 @@ TABS = {
             "My decisions",
             "What you decided, the latest first.",
             "You have not decided on anything yet.",
+            is_worked_down=False,
         ),
         Tab("open", "All open", "Everything that may still be written.", "Nothing is open."),
         Tab(
@@ -107,12 +104,23 @@ def items(tab: str, user: Any) -> QuerySet[Proposal]:
     return seats.waiting_on(user)
 
 
-def ordered(tab: str, found: QuerySet[Proposal], user: Any) -> QuerySet[Proposal]:
-    """Tier, due, age; one's own decisions by when they were made."""
-    if tab == "mine":
-        mine = Review.objects.filter(proposal=OuterRef("pk"), reviewer=user).order_by("-id")
-        return found.annotate(latest=Subquery(mine.values("id")[:1])).order_by("-latest")
-    return found.order_by(TIER_ORDER, "expires_at", "created_at", "id")
+def in_order(found: QuerySet[Proposal]) -> list[UUID]:
+    """The first ids by tier, due, age: tier by tier, so that nothing is sorted but what is kept."""
+    ids: list[UUID] = []
+    for tier in TIERS:
+        if room := LONGEST_LIST - len(ids):
+            alike = found.filter(tier=tier).order_by("expires_at", "created_at", "id")
+            ids += alike.values_list("pk", flat=True)[:room]
+    return ids
+
+
+def decided_by(user: Any, form: QueueFilters) -> list[UUID]:
+    """The ids of what this person decided on, by their latest decision."""
+    reviews = Review.objects.filter(reviewer=user)
+    if form.chosen():
+        reviews = reviews.filter(proposal__in=form.narrow(Proposal.objects.all()))
+    latest = reviews.order_by("-id").values_list("proposal_id", flat=True)[: 4 * LONGEST_LIST]
+    return list(dict.fromkeys(latest))[:LONGEST_LIST]
 
 
 def count(tab: str, user: Any) -> str:
@@ -121,7 +129,11 @@ def count(tab: str, user: Any) -> str:
         user._countersign_counts = {}
     known = user._countersign_counts
     if tab not in known:
-        known[tab] = items(tab, user).order_by().values("pk")[: MOST_COUNTED + 1].count()
+        # By status alone an index answers; SQLite would read the whole table to count keys.
+        found: QuerySet[Any] = items(tab, user).order_by().values("status")
+        if tab == "mine":  # by the index of their reviews, and no further than is counted
+            found = Review.objects.filter(reviewer=user).values("proposal_id").distinct()
+        known[tab] = found[: MOST_COUNTED + 1].count()
     return f"{MOST_COUNTED}+" if known[tab] > MOST_COUNTED else str(known[tab])
 
 
@@ -132,39 +144,84 @@ class Place:
     tab: Tab
     form: QueueFilters
     user: Any
+    stored: StoredList | None = None
 
     @classmethod
     def of(cls, query: QueryDict | str, user: Any) -> "Place":
-        """From a query string; what is not known there is ignored."""
+        """From a query string; what is not known there is ignored, and so are others' lists."""
         data = QueryDict(query) if isinstance(query, str) else query
         form = QueueFilters(data)
         form.is_valid()
-        return cls(TABS.get(data.get("tab", ""), TABS["waiting"]), form, user)
+        place = cls(TABS.get(data.get("tab", ""), TABS["waiting"]), form, user)
+        key = data.get("list", "")
+        if not KEY.fullmatch(key):
+            return place
+        stored = StoredList.objects.filter(key=key, person=user, query=place.filters).first()
+        return replace(place, stored=stored)
 
     @property
     def title(self) -> str:
         return self.tab.title
 
     @property
-    def query(self) -> str:
+    def filters(self) -> str:
+        """The list and its filters, without the order it was stored in."""
         return urlencode({"tab": self.tab.name, **self.form.chosen()})
+
+    @property
+    def query(self) -> str:
+        return f"{self.filters}&list={self.stored.key}" if self.stored else self.filters
 
     @property
     def url(self) -> str:
         return f"{reverse('queue')}?{self.query}"
 
-    def proposals(self) -> QuerySet[Proposal]:
-        found = self.form.narrow(items(self.tab.name, self.user))
-        return ordered(self.tab.name, found, self.user)
+    @property
+    def fresh_url(self) -> str:
+        """The same list with the order built anew."""
+        return f"{reverse('queue')}?{self.filters}"
 
-    def page(self) -> list[Proposal]:
-        """The rows to list: one more than is shown, to know whether there are others."""
-        related = ("agent", "run", "proposer", "current_check")
-        return list(self.proposals().select_related(*related).defer(*UNLISTED)[: LONGEST + 1])
+    def keep(self) -> "Place":
+        """This place with the order of its list fixed as it is now, unless it is fixed already."""
+        if self.stored:
+            return self
+        at = clock.now()
+        stored = services.keep_list(person=self.user, query=self.filters, ids=self.ids, at=at)
+        return replace(self, stored=stored)
 
     @cached_property
     def ids(self) -> list[UUID]:
-        return list(self.proposals().values_list("pk", flat=True)[:LONGEST])
+        if self.stored:
+            return self.stored.ids
+        if self.tab.name == "mine":
+            return decided_by(self.user, self.form)
+        return in_order(self.form.narrow(items(self.tab.name, self.user)))
+
+    @property
+    def is_capped(self) -> bool:
+        return len(self.ids) == LONGEST_LIST
+
+    @property
+    def pages(self) -> int:
+        return max(-(-len(self.ids) // PAGE), 1)
+
+    def page(self, number: int) -> list[Proposal]:
+        """The proposals of one page, in the order of the list."""
+        wanted = self.ids[(number - 1) * PAGE : number * PAGE]
+        related = ("agent", "run", "proposer", "current_check")
+        found = Proposal.objects.filter(pk__in=wanted).select_related(*related).defer(*UNLISTED)
+        by_id = {one.pk: one for one in found}
+        return [by_id[one] for one in wanted if one in by_id]
+
+    def page_url(self, number: int) -> str:
+        return self.url if number == 1 else f"{self.url}&page={number}"
+
+    def still_listed(self, ids: list[UUID]) -> set[UUID]:
+        """Which of these would be in the list today: nobody decided them, nothing ended them."""
+        if not self.tab.is_worked_down:
+            return set(ids)
+        now = items(self.tab.name, self.user).order_by()
+        return set(now.filter(pk__in=ids).values_list("pk", flat=True))
 
     def neighbours(self, proposal_id: UUID) -> tuple[str, str]:
         """The addresses of the items before and after one; empty at the ends."""
@@ -176,12 +233,27 @@ class Place:
         return before, after
 
     def onwards(self, proposal_id: UUID) -> str:
-        """Where to go after deciding: the next item, else the first other one, else the list."""
-        if proposal_id not in self.ids:
+        """Where to go after deciding: the next item that is left, else how the list came out."""
+        if proposal_id not in self.ids or not self.tab.is_worked_down:
             return self.url
         at = self.ids.index(proposal_id)
         others = self.ids[at + 1 :] + self.ids[:at]
-        return self.address(others[0]) if others and self.tab.name != "mine" else self.url
+        if self.stored:
+            decided = Review.objects.filter(
+                reviewer=self.user, created_at__gte=self.stored.made_at
+            ).values_list("proposal_id", flat=True)
+            left = self.still_listed(others) - set(decided)
+            others = [one for one in others if one in left]
+            if not others:
+                return f"{reverse('list-summary')}?{self.query}"
+        return self.address(others[0]) if others else self.url
+
+    def back(self, proposal_id: UUID) -> str:
+        """Back to the list, at the row of an item."""
+        if proposal_id not in self.ids:
+            return self.url
+        page = self.page_url(self.ids.index(proposal_id) // PAGE + 1)
+        return f"{page}#row-{proposal_id}"
 
     def address(self, proposal_id: UUID) -> str:
         return f"{reverse('proposal', args=[proposal_id])}?{self.query}"

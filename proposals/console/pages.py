@@ -8,6 +8,7 @@ from django.urls import reverse
 from proposals import checks, drafting, live, rights, seats, services, text
 from proposals.console import budgets, diff, presenters
 from proposals.console.lists import Place
+from proposals.console.news import pulse_url
 from proposals.lifecycle import Status
 from proposals.models import Check, Evidence, Proposal, Review, Revision
 from proposals.policy import Effect
@@ -62,6 +63,7 @@ class Page:
         self.filled = seats.approvals(proposal, self.check) if self.check else []
         self.state = presenters.state(proposal, len(self.filled))
         self.url = f"{reverse('proposal', args=[proposal.pk])}?{place.query}"
+        self.back_url = place.back(proposal.pk)
 
     def _revision(self) -> Revision:
         number = self.proposal.revision_number
@@ -84,6 +86,7 @@ class ReviewPage(Page):
         check = self.check
         self.reversible = presenters.reversibility(check)
         self.neighbours = place.neighbours(proposal.pk)
+        self.pulse_url = pulse_url(proposal)
         self.read_live()
         self.impact = presenters.impact(proposal, check)
         self.shares = budgets.shares(proposal, self.revision, check)

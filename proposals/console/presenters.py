@@ -82,6 +82,8 @@ class Row:
     approvals: str
     url: str
     decided: str = ""
+    outcome: Any = None
+    seat: str = ""
 
     @property
     def who(self) -> str:
@@ -166,6 +168,8 @@ def flags(proposal: Proposal, check: Check | None) -> tuple[tuple[str, str], ...
         found.append(("preview failed", "warning"))
     elif check and not check.is_reversible:
         found.append(("not reversible", "warning"))
+    if check and check.hides_text:
+        found.append(("hidden characters", "warning"))
     if check and check.conflicts:
         found.append(("target changed since", "warning"))
     if proposal.duplicate_of_id:

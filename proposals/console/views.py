@@ -11,18 +11,20 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
+from django_htmx.http import HttpResponseClientRedirect, push_url, reswap, retarget
 from django_htmx.middleware import HtmxDetails
 
 from proposals import ownership, people, rights, services, sign_ins, text
-from proposals.console import lists, presenters, writes
+from proposals.console import lists, presenters, worklist, writes
 from proposals.console.budgets import BudgetsPage
 from proposals.console.forms import DecisionForm, ReasonForm, UndoForm, WriteFilters
 from proposals.console.lists import Place
 from proposals.console.pages import Page, ReviewPage, UndoView
+from proposals.console.personal import preferences_of
 from proposals.exceptions import (
     ActionError,
     AlreadyDecided,
@@ -71,7 +73,8 @@ def guarded(view: View, may_open: Callable[[Any], bool]) -> View:
             return to_sign_in(request, named)
         if not may_open(request.user):
             raise PermissionDenied(NO_RIGHT)
-        return view(request, **named)
+        with timezone.override(preferences_of(request.user).zone):
+            return view(request, **named)
 
     return guard
 
@@ -116,20 +119,23 @@ def queue(request: Request) -> HttpResponse:
     """What is waiting on me, and what first? An owner without a group decides on nothing."""
     if not rights.may_view(request.user):
         return redirect("agents")
-    place = Place.of(request.GET, request.user)
-    found = place.page()
+    opened = Place.of(request.GET, request.user)
+    place = opened.keep()
+    number = page_number(request, place)
+    rows = presenters.rows(place.page(number), f"?{place.query}", request.user)
     context = {
         "place": "queue",
+        "here": place,
         "tab": place.tab,
-        "rows": presenters.rows(found[: lists.LONGEST], f"?{place.query}", request.user),
-        "is_capped": len(found) > lists.LONGEST,
+        "rows": worklist.marked(rows, place),
+        "steps": steps(place, number),
         "chosen": place.form.words(),
         "elsewhere": "",
     }
-    if not found and not context["chosen"]:
+    if not rows and not context["chosen"]:
         context["elsewhere"] = f"{lists.count('open', request.user)} open in all."
     if wants_part(request):
-        return render(request, "console/parts/results.html", context)
+        return push_url(render(request, "console/parts/results.html", context), place.url)
     tabs = [
         {
             "name": tab.name,
@@ -140,6 +146,36 @@ def queue(request: Request) -> HttpResponse:
         for tab in lists.TABS.values()
     ]
     return render(request, "console/queue.html", {**context, "tabs": tabs, "filters": place.form})
+
+
+def page_number(request: Request, place: Place) -> int:
+    """Which page of the list was asked for; the nearest that exists."""
+    asked = request.GET.get("page", "")
+    number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 4 else 1
+    return min(max(number, 1), place.pages)
+
+
+def steps(place: Place, number: int) -> dict[str, Any]:
+    """Where the pages before and after this one are, and which rows these are."""
+    first = (number - 1) * lists.PAGE + 1
+    return {
+        "previous": place.page_url(number - 1) if number > 1 else "",
+        "next": place.page_url(number + 1) if number < place.pages else "",
+        "first": first,
+        "last": min(first + lists.PAGE - 1, len(place.ids)),
+        "total": len(place.ids),
+    }
+
+
+@require_GET
+@people_only
+def list_summary(request: Request) -> HttpResponse:
+    """How did the list come out that I worked down?"""
+    place = Place.of(request.GET, request.user)
+    if place.stored is None:
+        return redirect(place.fresh_url)
+    context = {"place": "queue", "here": place, "summary": worklist.Summary.of(place)}
+    return render(request, "console/summary.html", context)
 
 
 @require_GET

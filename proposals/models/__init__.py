@@ -2,6 +2,7 @@
 
 from proposals.models.agent import Agent, AgentToken, Grant
 from proposals.models.check import Check, Rule
+from proposals.models.desk import Preferences, StoredList
 from proposals.models.execution import Execution
 from proposals.models.freeze import Freeze
 from proposals.models.invitation import Invitation
@@ -29,6 +30,7 @@ __all__ = [
     "Notice",
     "NoticePreference",
     "OperatorToken",
+    "Preferences",
     "Proposal",
     "Review",
     "Revision",
@@ -39,6 +41,7 @@ __all__ = [
     "RunUndo",
     "RunUndoStep",
     "Secret",
+    "StoredList",
     "Webhook",
     "Wiring",
 ]

@@ -111,6 +111,9 @@ class Check(AppendOnly):
     base_tier = models.CharField(max_length=10)
     tier = models.CharField(max_length=10)
     is_reversible = models.BooleanField()
+    hides_text = models.BooleanField(
+        default=False, help_text="Whether the agent sent characters that hide or reorder text."
+    )
     compensation = CanonicalJSONField(null=True)
     effect = models.CharField(max_length=8)
     approvals = models.PositiveSmallIntegerField()

@@ -145,6 +145,9 @@ class Proposal(Chain):
                 name="proposal_by_expiry",
                 condition=models.Q(status__in=[str(status) for status in sorted(OPEN)]),
             ),
+            # The queue in its order, and what changed in it lately.
+            models.Index(fields=["status", "tier", "expires_at"], name="proposal_by_rank"),
+            models.Index(fields=["status", "updated_at"], name="proposal_by_change"),
             models.Index(
                 fields=["-committed_at"],
                 name="proposal_by_commit",

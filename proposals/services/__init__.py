@@ -31,6 +31,7 @@ from proposals.services.databases import (
     switch_table,
 )
 from proposals.services.decisions import review
+from proposals.services.desk import keep_list, prune_lists, save_preferences
 from proposals.services.dry_runs import DryRun, dry_run
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
 from proposals.services.notices import (
@@ -87,6 +88,7 @@ __all__ = [
     "invite",
     "issue_token",
     "join",
+    "keep_list",
     "lift",
     "lower_budget",
     "make_first_administrator",
@@ -94,6 +96,7 @@ __all__ = [
     "offer_new_password",
     "preview_run_undo",
     "preview_undo",
+    "prune_lists",
     "reactivate",
     "recheck",
     "reconcile",
@@ -107,6 +110,7 @@ __all__ = [
     "rotate_token",
     "save_budget",
     "save_notice_preference",
+    "save_preferences",
     "save_rule",
     "save_webhook",
     "set_groups",

@@ -16,6 +16,7 @@ from proposals import text
 from proposals.console.budgets import Bar, until
 from proposals.console.diff import Missing
 from proposals.console.lists import SOON
+from proposals.console.personal import hour, stamp
 from proposals.story import Link
 from proposals.templatetags.agent_text import agent_text
 
@@ -150,16 +151,16 @@ def short_digest(digest: str) -> str:
 
 @register.simple_tag(takes_context=True)
 def moment(context: Context, at: datetime | None, form: str = "near") -> SafeString | str:
-    """A time element: how far away it is, the moment itself, or both."""
+    """A time element: how far away it is, the moment itself, both, or the time of day."""
     if at is None:
         return ""
     away = distance(at - context["page_clock"].now)
-    at = timezone.localtime(at)
-    exact = f"{at:%d %b %Y, %H:%M} {at.tzname()}"
+    at, exact = timezone.localtime(at), stamp(at)
     shown = {
         "near": away,
         "exact": exact,
-        "both": f"{away} ({exact})",
+        "both": f"{away}, {exact}",
+        "hour": hour(at),
     }[form]
     return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact, shown)
 
@@ -176,11 +177,10 @@ def due(context: Context, at: datetime) -> SafeString:
 @register.simple_tag(takes_context=True)
 def age(context: Context, at: datetime) -> SafeString:
     """How old something is, without "ago"."""
-    stamp = timezone.localtime(at)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
-        stamp.isoformat(),
-        f"{stamp:%d %b %Y, %H:%M} {stamp.tzname()}",
+        timezone.localtime(at).isoformat(),
+        stamp(at),
         span(context["page_clock"].now - at),
     )
 

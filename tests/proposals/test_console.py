@@ -97,7 +97,9 @@ def verdict(proposal: Proposal, decision: str = "approve", **more: str) -> dict[
 
 
 class TestTheDoor:
-    @pytest.mark.parametrize("name", ["queue", "recent", "budgets", "stop", "help"])
+    @pytest.mark.parametrize(
+        "name", ["queue", "search", "preferences", "recent", "budgets", "stop", "help"]
+    )
     def test_sends_strangers_to_sign_in_and_back(self, name):
         make_person()
         answer = Client().get(reverse(name))
@@ -261,7 +263,7 @@ class TestTheQueue:
                 page = Page(browser.get(reverse("queue")))
             assert page.html.count("data-key-item") == (5 if rows == 5 else 50)
             counts.append(len(captured))
-        assert counts == [17, 17]
+        assert counts == [26, 26]
 
 
 def no_verdicts(page: Page) -> bool:
@@ -387,7 +389,7 @@ class TestTheReviewPage:
                 last = waiting(params={"note": number})
             with CaptureQueriesContext(connection) as captured:
                 browser.get(address("proposal", last, "?tab=waiting"))
-            assert len(captured) == 16
+            assert len(captured) == 21
 
     def test_shows_no_form_once_it_is_decided(self):
         proposal = waiting()
@@ -688,7 +690,7 @@ class TestRecentWrites:
             with CaptureQueriesContext(connection) as captured:
                 browser.get(reverse("recent"))
             counts.append(len(captured))
-        assert counts == [11, 11]
+        assert counts == [12, 12]
 
 
 class TestTheOperatorsVerbs:
@@ -745,6 +747,8 @@ class TestEveryPage:
         proposal = waiting()
         for path in (
             reverse("queue"),
+            reverse("search"),
+            reverse("preferences"),
             reverse("recent"),
             reverse("budgets"),
             reverse("stop"),

@@ -45,6 +45,10 @@ AGENTS = {
 }
 PEOPLE = {
     "",
+    "summary/",
+    "pulse/",
+    "search/",
+    "preferences/",
     "recent/",
     "proposals/<uuid:proposal_id>/",
     "proposals/<uuid:proposal_id>/explain/",

@@ -12,8 +12,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections, connections
 
-from ledger import heartbeat, sealer
-from proposals import leadership
+from ledger import clock, heartbeat, sealer
+from proposals import leadership, services
 from proposals.dispatch import Sweep
 from proposals.notices.finder import Finder
 
@@ -30,7 +30,7 @@ class Command(BaseCommand):
         parser.add_argument("--interval", type=float, default=1.0, help="seconds between passes")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        jobs = (Sweep().run, beat, sealer.tick, Pruning().run, Finder().run)
+        jobs = (Sweep().run, beat, sealer.tick, Pruning().run, Tidying().run, Finder().run)
         if options["once"]:
             for job in jobs:
                 job()
@@ -73,6 +73,19 @@ class Pruning:
         self.next = time.monotonic() + PRUNE_SECONDS
         prune(settings.BROKER_DIR / "processed", HEARD_BELLS_SECONDS)
         prune(settings.BROKER_DIR / "queue", UNHEARD_BELLS_SECONDS)
+
+
+class Tidying:
+    """Once a minute, removes the lists that nobody works down any more."""
+
+    def __init__(self) -> None:
+        self.next = 0.0
+
+    def run(self) -> None:
+        if time.monotonic() < self.next:
+            return
+        self.next = time.monotonic() + PRUNE_SECONDS
+        services.prune_lists(now=clock.now())
 
 
 def prune(folder: Path, seconds: float) -> None:

@@ -1,0 +1,66 @@
+"""Live counts: one small address that open pages ask now and then. It reads a few numbers."""
+
+import hashlib
+import time
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpResponse, HttpResponseNotModified, JsonResponse
+from django.utils import timezone
+from django.views.decorators.http import require_GET
+
+from ledger.models import LedgerEntry
+from proposals.console import lists, news
+from proposals.console.lists import Place
+from proposals.console.views import Request, people_only
+from proposals.models import Proposal
+
+STALE_SECONDS = 60  # what falls due changes a count without anybody doing anything
+
+
+@require_GET
+@people_only
+def pulse(request: Request) -> HttpResponse:
+    """Counts of the lists, and what changed since the asking page was made; 304 if nothing did."""
+    tag = etag(request)
+    if request.headers.get("If-None-Match") == tag:
+        answer: HttpResponse = HttpResponseNotModified()
+    else:
+        answer = JsonResponse(facts(request))
+    answer["ETag"] = tag
+    answer["X-Local-Time"] = f"{timezone.localtime():%H:%M}"
+    return answer
+
+
+def etag(request: Request) -> str:
+    """Names a state of the world for one person and page.
+
+    Whatever changes a list writes a ledger entry, so the newest entry says whether anything did.
+    """
+    newest = LedgerEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+    minute = int(time.time() // STALE_SECONDS)
+    state = f"{request.user.pk} {newest} {minute} {request.META.get('QUERY_STRING', '')}"
+    return f'"{hashlib.sha256(state.encode()).hexdigest()[:20]}"'
+
+
+def facts(request: Request) -> dict[str, Any]:
+    """Numbers, and one line of news with where it leads."""
+    counts = {name: lists.count(name, request.user) for name in lists.TABS}
+    if "proposal" in request.GET:
+        said = news.of_proposal(find(request.GET["proposal"]), request.GET, request.user)
+        return {"counts": counts, "news": said, "stale": bool(said)}
+    place = Place.of(request.GET, request.user)
+    return {"counts": counts, "news": news.of_list(place), "stale": False}
+
+
+def find(proposal_id: str) -> Proposal:
+    """The proposal with what a decision depends on, and nothing large."""
+    try:
+        wanted = UUID(proposal_id)
+    except ValueError:
+        raise Http404 from None
+    fields = ("status", "revision_number", "updated_at", "current_check__digest")
+    found = Proposal.objects.select_related("current_check").only(*fields).filter(pk=wanted).first()
+    if found is None:
+        raise Http404
+    return found
