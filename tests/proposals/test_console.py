@@ -389,7 +389,7 @@ class TestTheReviewPage:
                 last = waiting(params={"note": number})
             with CaptureQueriesContext(connection) as captured:
                 browser.get(address("proposal", last, "?tab=waiting"))
-            assert len(captured) == 21
+            assert len(captured) == 22
 
     def test_shows_no_form_once_it_is_decided(self):
         proposal = waiting()

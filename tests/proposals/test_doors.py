@@ -44,6 +44,13 @@ AGENTS = {
     "api/v1/^me/?$",
 }
 PEOPLE = {
+    "runs/",
+    "runs/<int:run_id>/",
+    "runs/<int:run_id>/undo/",
+    "runs/<int:run_id>/undo/<uuid:undoing_id>/",
+    "rules/",
+    "rules/<int:rule_id>/try/",
+    "proposals/<uuid:proposal_id>/allow/",
     "",
     "summary/",
     "pulse/",
@@ -183,7 +190,8 @@ class Scene:
         plain = route.replace("([^/]+)", "1").replace("/?$", "").replace("^", "").replace("$", "")
         plain = plain.replace("(?P<name>[a-z0-9_.]+)", "toys.set").replace("\\.", ".")
         plain = plain.replace("(?P<run>.+)", "run-1").replace("(?P<rest>(?s:.*))", "nowhere")
-        plain = plain.replace("<int:budget_id>", "1")
+        plain = re.sub(r"<int:(budget|run|rule)_id>", "1", plain)
+        plain = plain.replace("<uuid:undoing_id>", str(uuid4()))
         plain = plain.replace("(?P<freeze_id>[0-9]+)", str(self.freeze.pk))
         plain = plain.replace("(?P<name>[a-z0-9-]+)", self.agent.name)
         plain = plain.replace("<path:rest>", "nowhere").replace("(?P<url>.*)", "nowhere")
