@@ -132,6 +132,7 @@ class TestAPassword:
         assert send(browser, next=reverse("recent"))["Location"] == reverse("recent")
         assert is_in(browser)
         assert told("user.signed_in") == [{"how": "password"}]
+        assert told("user.signed_in_again") == []
 
     def test_belongs_to_the_name_as_it_is_written_and_else_to_the_only_one_like_it(self):
         make_person("rita")
@@ -228,6 +229,7 @@ class TestASecondFactor:
         with frozen():
             assert send(browser)["Location"] == reverse("mfa_authenticate")
             assert not is_in(browser)
+            assert "authenticated_at" not in browser.session
             assert browser.get(reverse("queue")).status_code == 302
             step = reverse("mfa_authenticate")
             wrong = browser.post(step, {"code": "000000"})

@@ -113,6 +113,7 @@ class TestAStartedInstallation:
     def test_a_clean_one_beside_it_disturbs_nothing_and_leaves_no_orphan(
         self, installation, tmp_path
     ):
+        eventually(lambda: rests(installation.folder), within=60, what="rest")
         before = counts(installation.folder)
         clean = Installation(tmp_path / "clean", DEMO="0")
         try:
