@@ -641,6 +641,48 @@ GUARDS = [
         '        end_sessions(found)\n        record("user.deactivated"',
         '        record("user.deactivated"',
         INVITATIONS,
+    # Undoing a whole run, and rules from the console
+    guard(
+        "an older write waits until the newer one to the same object is undone",
+        "proposals/services/run_undoing.py",
+        "elif not in_the_way and due_at is None:",
+        "elif due_at is None:",
+        P + "test_undo_run.py",
+    ),
+    guard(
+        "an undo that nobody could approve keeps no place",
+        "proposals/services/run_undoing.py",
+        "transition(undo, Status.WITHDRAWN, actor=ACTOR, reason=note[:500])",
+        "pass",
+        P + "test_undo_run.py",
+    ),
+    guard(
+        "whoever lost the right to undo asks for nothing more",
+        "proposals/services/run_undoing.py",
+        'return State.FAILED, "Whoever asked for this may no longer undo."',
+        "pass",
+        P + "test_undo_run.py",
+    ),
+    guard(
+        "only a rule that was tried is saved",
+        "proposals/console/rule_pages.py",
+        'if page.outdated or request.POST.get("seen") != page.seen:',
+        "if page.outdated:",
+        P + "test_always_allow.py",
+    ),
+    guard(
+        "a rule that would allow high tier or the irreversible is refused",
+        "proposals/services/rulemaking.py",
+        'raise invalid("condition", "too-wide", why)',
+        "pass",
+        P + "test_always_allow.py",
+    ),
+    guard(
+        "an exception is not made in a rule that changed meanwhile",
+        "proposals/services/rulemaking.py",
+        "if one.version != exceptions[one.pk]:",
+        "if False:",
+        P + "test_always_allow.py",
     ),
 ]
 

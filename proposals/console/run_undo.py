@@ -68,7 +68,7 @@ class UndoingPage:
         self.undoing = undoing
         steps = undoing.steps.select_related(
             "proposal__current_check", "undo__current_check"
-        ).defer("undo__current_check__trace", "proposal__current_check__trace")
+        ).defer("undo__current_check__trace")
         boundary = key_of(after)
         listed = list(steps.filter(position__gt=boundary)[: STEPS_LISTED + 1])
         shown = listed[:STEPS_LISTED]

@@ -211,6 +211,14 @@ class TestSaving:
         assert again.status_code == 302
         assert Rule.objects.latest("pk").condition == narrower
 
+    def test_the_verb_itself_refuses_an_outdated_exception(self, waits, ada):
+        drafted = drafting.draft(replay.case_of(services.rulemaking.find(waits.pk))).rule
+        with pytest.raises(services.rulemaking.InvalidRequest):
+            services.allow_always(
+                proposal_id=waits.pk, person=ada, rule=drafted, exceptions={rule(MEDIUM).pk: 7}
+            )
+        assert Rule.objects.count() == 5
+
     def test_refuses_an_exception_from_a_rule_that_changed_meanwhile(self, waits, ada):
         page = opened(waits, ada)
         services.save_rule(rule=rule(MEDIUM), person=None, is_new=False)

@@ -297,6 +297,17 @@ class TestUndoingIt:
             counts.append(len(captured))
         assert counts[0] == counts[1]
 
+    def test_is_foreseen_at_the_same_cost_however_much_was_written(self, olga):
+        browser, counts = signed_in(olga), []
+        for number in (2, 8):
+            made = [wrote(f"grey {number}.{n}", run=f"of {number}") for n in range(number)]
+            address = reverse("undo-run", args=[made[0].run_id])
+            browser.get(address)
+            with CaptureQueriesContext(connection) as captured:
+                browser.get(address)
+            counts.append(len(captured))
+        assert counts[0] == counts[1]
+
     def test_of_another_run_is_not_shown_under_this_one(self, olga):
         first, other = wrote(), wrote("green", run="other")
         self.sent(first.run_id, olga)
