@@ -273,6 +273,8 @@ class Me(Answer):
     name: str
     owner: str
     suspended: bool
-    observed: bool = Field(description="Checked and judged only: nothing it proposes is written")
     grants: list[str]
     token: Token
+    observed: Literal[True] | None = Field(
+        None, description="Present only while nothing that it proposes is written"
+    )

@@ -297,12 +297,13 @@ class Me(AgentView):
                 "name": agent.name,
                 "owner": agent.owner.get_username(),
                 "suspended": agent.is_suspended,
-                "observed": agent.is_observed,
                 "grants": sorted(grant.pattern for grant in agent.grants.all()),
                 "token": {
                     "key_id": token.key_id,
                     "expires_at": moment(token.expires_at),
                 },
+                # As in a proposal: only where it says something.
+                **({"observed": True} if agent.is_observed else {}),
             }
         )
 
