@@ -63,7 +63,7 @@ class TestTheQueueIsLive:
         assert page.evaluate(ROWS) == rows
         assert page.evaluate(PLACES) == places
         assert page.evaluate(FOCUS) == f"row-{first.pk}"
-        assert page.locator("[role=status][data-news]").count() == 1
+        assert page.locator("[aria-live=polite][data-news]").count() == 1
         assert Axe().run(page).violations_count == 0
         news.get_by_role("link", name="Refresh").click()
         page.wait_for_load_state()

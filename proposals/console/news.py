@@ -22,9 +22,24 @@ def of_list(place: Place) -> str:
     """3 new, 2 decided; empty if the list is as it was."""
     if place.stored is None or not place.tab.is_worked_down:
         return ""
-    gone = len(place.ids) - len(place.still_listed(place.ids))
-    parts = [(arrived(place), "new"), (gone, "decided")]
+    parts = [(arrived(place), "new"), (departed(place), "decided")]
     return ", ".join(f"{capped(number)} {word}" for number, word in parts if number)
+
+
+def departed(place: Place) -> int:
+    """How many have left the list. Asks only about those that moved or that this person decided."""
+    if place.stored is None:
+        return 0
+    since = place.stored.made_at - MARGIN
+    moved = Proposal.objects.filter(pk__in=place.ids, updated_at__gte=since)
+    asked = set(moved.values_list("pk", flat=True))
+    latest = Review.objects.filter(reviewer=place.user).order_by("-id")
+    for proposal_id, at in latest.values_list("proposal_id", "created_at")[:LONGEST_LIST]:
+        if at < since:
+            break
+        asked.add(proposal_id)
+    asked &= set(place.ids)
+    return len(asked) - len(place.still_listed(list(asked))) if asked else 0
 
 
 def arrived(place: Place) -> int:

@@ -63,13 +63,17 @@ class Page:
         self.filled = seats.approvals(proposal, self.check) if self.check else []
         self.state = presenters.state(proposal, len(self.filled))
         self.url = f"{reverse('proposal', args=[proposal.pk])}?{place.query}"
-        self.back_url = place.back(proposal.pk)
 
     def _revision(self) -> Revision:
         number = self.proposal.revision_number
         if self.check and self.check.revision.number == number:
             return self.check.revision
         return self.proposal.revision()
+
+    @property
+    def back_url(self) -> str:
+        """Back to the list, at this row; the list is read only where this is shown."""
+        return self.place.back(self.proposal.pk)
 
     @property
     def proposed_by(self) -> str:

@@ -299,7 +299,7 @@ class TestThePulse:
             with CaptureQueriesContext(connection) as unchanged:
                 pulse(browser, query, if_none_match=answer["ETag"])
             counts.append((len(captured), len(unchanged)))
-        assert counts == [(16, 6), (16, 6)]
+        assert counts == [(18, 6), (18, 6)]
 
     def test_is_for_people_alone_and_harms_nobody_who_asks_nonsense(self):
         assert Client().get(reverse("pulse")).status_code == 302
