@@ -70,7 +70,7 @@ class RecordsAction(Action):
         return tables.definition_of(params["table"])
 
     def observed(self, params: dict[str, Any]) -> Any:
-        """All described columns of the rows; for a row that is not there yet, how many there are."""
+        """All described columns of the rows; for one that is not there yet, how many there are."""
         table, keys = table_of(params), self.keys(params)
         return rows.read(table, keys, table.columns) if keys else samples.count(table)
 

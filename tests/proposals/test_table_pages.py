@@ -100,7 +100,7 @@ class TestConnecting:
         assert grants.receipt_table() in page.inside("pre")
         if crm.role:
             assert f'CREATE ROLE "{crm.role}"' in page.inside("pre")
-            assert 'UPDATE ("name", "city", "credit", "archived_at")' in page.inside("pre")
+            assert 'UPDATE ("city", "credit", "name", "archived_at")' in page.inside("pre")
             assert PASSWORD not in page.html
 
     @pytest.mark.parametrize("address", ["/databases/nope/", "/databases/crm/tables/nope/"])
