@@ -281,6 +281,12 @@ class TestSwitchingOff:
         assert connected.city() == "Porto"
         assert connected.rows("SELECT count(*) FROM countersign_receipts") == [(0,)]
 
+    def test_is_seen_by_the_claim_before_it_counts_against_anything(self, connected):
+        factories.approve(moving())
+        self.stop()
+        claim = execution.take(Execution.objects.get().pk)
+        assert claim.refusal == execution.DESCRIBED_ANEW
+
     @pytest.mark.parametrize("what", ["table", "database"])
     def test_after_the_claim_writes_nothing(self, connected, what):
         proposal = moving()
