@@ -41,6 +41,7 @@ def guard(name: str, file: str, code: str, without: str, tests: str) -> Guard:
 P = "tests/proposals/"
 EXECUTION, SERVICES, CHECKS = P + "test_execution.py", P + "test_services.py", P + "test_checks.py"
 BUDGETS, ACCOUNTS = P + "test_budgets.py", "tests/budgets/test_accounts.py"
+DATABASES = P + "test_databases.py"
 IDEMPOTENCY, API = P + "test_idempotency.py", P + "test_api.py"
 
 GUARDS = [
@@ -474,6 +475,63 @@ GUARDS = [
         "    require_right(person, rights.LIFT, None)\n    if not reason",
         "    if not reason",
         BUDGETS,
+    ),
+    # Databases and tables that people connected
+    guard(
+        "what was described anew is not claimed for a write",
+        "proposals/execution.py",
+        "if checks.definition_of(proposal.action, revision.params) != check.definition:",
+        "if False:",
+        DATABASES,
+    ),
+    guard(
+        "what was switched off meets no intent",
+        "proposals/execution.py",
+        "if not claim.had_intent and is_described_anew(claim):",
+        "if False:",
+        DATABASES,
+    ),
+    guard(
+        "what waits is checked again when its table changes",
+        "proposals/dispatch.py",
+        "Proposal.objects.filter(moved | Q(current_check__definition__in=returned))",
+        "Proposal.objects.none()",
+        DATABASES,
+    ),
+    guard(
+        "the product's own database is connected by nobody",
+        "proposals/services/databases.py",
+        "    if is_own(database):",
+        "    if False:",
+        DATABASES,
+    ),
+    guard(
+        "a stored password is sent nowhere else",
+        "proposals/services/databases.py",
+        "if has_moved and not password and database.password_version:",
+        "if False:",
+        DATABASES,
+    ),
+    guard(
+        "a table is kept only as its example was shown",
+        "proposals/console/table_pages.py",
+        'if self.request.POST.get("seen") == digest(definition):',
+        'if self.request.POST.get("seen"):',
+        P + "test_table_pages.py",
+    ),
+    guard(
+        "a secret opens under its own name alone",
+        "proposals/targets/vault.py",
+        "if inside != name:",
+        "if False:",
+        P + "test_secrets.py",
+    ),
+    guard(
+        "log lines hide secrets",
+        "proposals/redaction.py",
+        "return redact(super().format(record))",
+        "return super().format(record)",
+        P + "test_secrets.py",
     ),
 ]
 

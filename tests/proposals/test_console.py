@@ -386,7 +386,7 @@ class TestTheReviewPage:
                 last = waiting(params={"note": number})
             with CaptureQueriesContext(connection) as captured:
                 browser.get(address("proposal", last, "?tab=waiting"))
-            assert len(captured) == 16
+            assert len(captured) == 17
 
     def test_shows_no_form_once_it_is_decided(self):
         proposal = waiting()
