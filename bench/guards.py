@@ -40,6 +40,7 @@ def guard(name: str, file: str, code: str, without: str, tests: str) -> Guard:
 
 P = "tests/proposals/"
 EXECUTION, SERVICES, CHECKS = P + "test_execution.py", P + "test_services.py", P + "test_checks.py"
+DATABASES = P + "test_databases.py"
 BUDGETS, ACCOUNTS = P + "test_budgets.py", "tests/budgets/test_accounts.py"
 SET_UP, SIGN_IN, INVITATIONS = (
     "tests/test_setup.py",
@@ -641,7 +642,7 @@ GUARDS = [
         '        end_sessions(found)\n        record("user.deactivated"',
         '        record("user.deactivated"',
         INVITATIONS,
-    # Undoing a whole run, and rules from the console
+    ),
     guard(
         "an older write waits until the newer one to the same object is undone",
         "proposals/services/run_undoing.py",
@@ -683,6 +684,111 @@ GUARDS = [
         "if one.version != exceptions[one.pk]:",
         "if False:",
         P + "test_always_allow.py",
+    ),
+    guard(
+        "what was described anew is not claimed for a write",
+        "proposals/execution.py",
+        "if checks.definition_of(proposal.action, revision.params) != check.definition:",
+        "if False:",
+        DATABASES,
+    ),
+    guard(
+        "what was switched off meets no intent",
+        "proposals/execution.py",
+        "if not claim.had_intent and is_described_anew(claim):",
+        "if False:",
+        DATABASES,
+    ),
+    guard(
+        "what waits is checked again when its table changes",
+        "proposals/dispatch.py",
+        "Proposal.objects.filter(moved | Q(current_check__definition__in=returned))",
+        "Proposal.objects.none()",
+        DATABASES,
+    ),
+    guard(
+        "the product's own database is connected by nobody",
+        "proposals/services/databases.py",
+        "    if is_own(database):",
+        "    if False:",
+        DATABASES,
+    ),
+    guard(
+        "a stored password is sent nowhere else",
+        "proposals/services/databases.py",
+        "if has_moved and not password and database.password_version:",
+        "if False:",
+        DATABASES,
+    ),
+    guard(
+        "a table is kept only as its example was shown",
+        "proposals/console/table_pages.py",
+        'if self.request.POST.get("seen") == digest(definition):',
+        'if self.request.POST.get("seen"):',
+        P + "test_table_pages.py",
+    ),
+    guard(
+        "a secret opens under its own name alone",
+        "proposals/targets/vault.py",
+        "if inside != name:",
+        "if False:",
+        P + "test_secrets.py",
+    ),
+    guard(
+        "log lines hide secrets",
+        "proposals/redaction.py",
+        "return redact(super().format(record))",
+        "return super().format(record)",
+        P + "test_secrets.py",
+    ),
+    guard(
+        "a letter is judged once more when it is sent",
+        "proposals/notices/words.py",
+        "elif audience.concerns(person, notice):",
+        "elif True:",
+        P + "test_notices.py",
+    ),
+    guard(
+        "a claim gives a letter to one sender",
+        "proposals/notices/sending.py",
+        "taken = Letter.objects.due(now).filter(pk=letter_id)",
+        "taken = Letter.objects.filter(pk=letter_id)",
+        P + "test_notices.py",
+    ),
+    guard(
+        "nothing in a letter is hidden",
+        "proposals/notices/words.py",
+        "return text.plain(str(value), limit)",
+        "return str(value)[:limit]",
+        P + "test_mail.py",
+    ),
+    guard(
+        "nothing that an agent wrote becomes a link",
+        "proposals/notices/words.py",
+        'return LINKS.sub(lambda match: f"[{match[0]}]", line(value, limit))',
+        "return line(value, limit)",
+        P + "test_mail.py",
+    ),
+    guard(
+        "webhooks reach no private network",
+        "proposals/notices/webhooks.py",
+        "if not is_listed(host) and not all(is_public(one) for one in found):",
+        "if False:",
+        P + "test_webhooks.py",
+    ),
+    guard(
+        "webhooks go to the address that was examined",
+        "proposals/notices/webhooks.py",
+        "socket.create_connection((self.address, self.port), self.timeout)",
+        "socket.create_connection((self.host, self.port), self.timeout)",
+        P + "test_webhooks.py",
+    ),
+    guard(
+        "seniors hear what waits at high tier",
+        "proposals/services/notices.py",
+        "if high == OFF and audience.must_hear(person, Tier.HIGH):",
+        "if False:",
+        P + "test_notices.py",
     ),
 ]
 

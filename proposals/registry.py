@@ -197,6 +197,13 @@ class Action:
         """The same compensation, now expecting what was found: for going ahead over a conflict."""
         raise NotImplementedError
 
+    def names(self, params: dict[str, Any]) -> dict[str, str]:
+        """What people call the objects of a call, by id, as the target has it now.
+
+        Only to be read beside the id: it is a stranger's text, and no part of what is approved.
+        """
+        return {}
+
     def probe(self, params: dict[str, Any], *, key: str) -> Outcome | None:
         """Ask the target what became of `key`; only where the target can be asked."""
         raise NotImplementedError

@@ -60,6 +60,11 @@ def sign_in(desk, username):
     return page
 
 
+def require_accessible(page) -> None:
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+
+
 def connect(page, target) -> None:
     """Fill in the form, hand the SQL to the owner, and test."""
     page.get_by_role("link", name="Databases").click()
@@ -83,7 +88,7 @@ def connect(page, target) -> None:
         target.execute(shown.replace(grants.PLACEHOLDER, PASSWORD))
     page.get_by_role("button", name="Test the connection").click()
     page.get_by_text("Agents can write here").wait_for()
-    assert Axe().run(page).violations_count == 0
+    require_accessible(page)
 
 
 def choose(page, target) -> None:
@@ -102,7 +107,7 @@ def choose(page, target) -> None:
         target.execute(page.locator("#grant-sql").inner_text())
         page.get_by_role("button", name="Show an example").click()
     page.get_by_text("Change city of customer 1 to Bergen").wait_for()
-    assert Axe().run(page).violations_count == 0
+    require_accessible(page)
     page.get_by_role("button", name="Keep this description").click()
     page.get_by_text("crm.customers may be written to as described").wait_for()
 

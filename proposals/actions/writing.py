@@ -69,8 +69,16 @@ class RecordsAction(Action):
     def definition(self, params: dict[str, Any]) -> str | None:
         return tables.definition_of(params["table"])
 
+    def names(self, params: dict[str, Any]) -> dict[str, str]:
+        table, keys = table_of(params), self.keys(params)
+        if not table.label_column or len(keys) != 1:
+            return {}
+        held = rows.read(table, keys, [table.label_column])
+        found = {key: (image or {}).get(table.label_column) for key, image in held.items()}
+        return {key: str(name) for key, name in found.items() if name not in (None, "")}
+
     def observed(self, params: dict[str, Any]) -> Any:
-        """All described columns of the rows; of a row that is not there yet, how many there are."""
+        """All described columns of the rows; for one that is not there yet, how many there are."""
         table, keys = table_of(params), self.keys(params)
         return rows.read(table, keys, table.columns) if keys else samples.count(table)
 

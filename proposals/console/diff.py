@@ -52,6 +52,7 @@ class ObjectChange:
     fate: str
     changed: tuple[Field, ...]
     unchanged: tuple[Field, ...]
+    known_as: str = ""
 
     @property
     def has_moved(self) -> bool:
@@ -82,6 +83,11 @@ def objects(
         change = one(key, before.get(key), held, after.get(key), from_live, notes or {})
         alike.setdefault(_likeness(change), []).append(change)
     return sorted(map(together, alike.values()), key=lambda group: len(group.keys))
+
+
+def called(group: ObjectChange, names: Mapping[str, str]) -> ObjectChange:
+    """One object by the name that people know it by, beside its key; a stranger's text."""
+    return replace(group, known_as=names.get(group.keys[0], "")) if len(group.keys) == 1 else group
 
 
 def together(alike: list[ObjectChange]) -> ObjectChange:

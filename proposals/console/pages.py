@@ -108,12 +108,13 @@ class ReviewPage(Page):
     def read_live(self) -> None:
         """The three columns. What the target does now must never keep the page from showing."""
         check, self.live_error, self.live_column = self.check, "", ""
-        values = None
+        values, names = None, {}
         if check and check.before is not None and self.proposal.is_open:
             now = live.now(self.proposal, check)
-            values, self.live_error = now.values, now.error
+            values, self.live_error, names = now.values, now.error, now.names
             self.live_column = "Live now"
         groups = diff.objects(check.before, values, check.after) if check else []
+        groups = [diff.called(group, names) for group in groups]
         self.objects, self.more_objects = groups[:GROUPS_SHOWN], groups[GROUPS_SHOWN:]
         self.live_read = values is not None
         self.has_moved = self.live_read and any(group.has_moved for group in groups)

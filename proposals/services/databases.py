@@ -52,13 +52,13 @@ def change_database(*, name: str, changes: dict[str, Any], password: str, person
     Name and engine stay: proposals and receipts speak of them. Raises what `connect_database` does.
     """
     require_configure(person)
+    wanted = moved_to(find(name), changes)
+    require_sound(wanted)  # asks for addresses, so not while everybody waits for the gate
     with transaction.atomic():
         freezing.take_gate()
         database = lock(name)
         was = database.facts()
-        for field in PLACE:
-            setattr(database, field, changes[field])
-        require_sound(database)
+        moved_to(database, {field: getattr(wanted, field) for field in PLACE})
         has_moved = any(was[field] != database.facts()[field] for field in PLACE)
         if has_moved and not password and database.password_version:
             raise InvalidRequest(
@@ -219,6 +219,19 @@ def addresses(host: str) -> set[str]:
     return {
         "local" if ipaddress.ip_address(one.split("%")[0]).is_loopback else one for one in found
     }
+
+
+def moved_to(database: Database, changes: dict[str, Any]) -> Database:
+    for field in PLACE:
+        setattr(database, field, changes[field])
+    return database
+
+
+def find(name: str) -> Database:
+    try:
+        return Database.objects.get(name=name)
+    except Database.DoesNotExist:
+        raise NotFound from None
 
 
 def lock(name: str) -> Database:

@@ -106,23 +106,19 @@ class TestConnecting:
             )
         assert field in refusal.value.message_dict
 
-    def test_asks_for_the_password_again_where_it_would_be_sent_elsewhere(self, crm):
-        if not crm.role:
-            pytest.skip("A file has no password.")
-        database = crm.connect()
-        place = {field: getattr(database, field) for field in services.databases.PLACE}
-        for field, value in {
-            "host": "db.evil",
-            "user": "other",
-            "port": 1,
-            "tls": "verify-full",
-        }.items():
+    def test_asks_for_the_password_again_where_it_would_be_sent_elsewhere(self):
+        place = {"host": "127.0.0.1", "port": 1, "database": "crm", "user": "a", "tls": "disable"}
+        database = Database(name="crm", engine="postgresql", **place)
+        services.connect_database(database=database, password=PASSWORD, person=paula())
+        moved = {"host": "127.0.0.2", "user": "other", "port": 2, "tls": "require"}
+        for field, value in moved.items():
             with pytest.raises(InvalidRequest, match="again"):
                 services.change_database(
                     name="crm", changes=place | {field: value}, password="", person=paula()
                 )
         services.change_database(name="crm", changes=place, password="", person=paula())
-        assert Database.objects.get().host == database.host
+        found = Database.objects.get()
+        assert (found.host, found.password_version) == ("127.0.0.1", 1)
 
     def test_every_change_has_its_ledger_entry_and_history(self, connected):
         services.switch_table(database="crm", name="customers", is_enabled=False, person=paula())
@@ -280,6 +276,12 @@ class TestSwitchingOff:
         assert fresh(proposal).status == Status.PENDING
         assert connected.city() == "Porto"
         assert connected.rows("SELECT count(*) FROM countersign_receipts") == [(0,)]
+
+    def test_is_seen_by_the_claim_before_it_counts_against_anything(self, connected):
+        factories.approve(moving())
+        self.stop()
+        claim = execution.take(Execution.objects.get().pk)
+        assert claim.refusal == execution.DESCRIBED_ANEW
 
     @pytest.mark.parametrize("what", ["table", "database"])
     def test_after_the_claim_writes_nothing(self, connected, what):

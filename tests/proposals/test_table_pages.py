@@ -12,6 +12,7 @@ from proposals import services
 from proposals.actions import tables
 from proposals.lifecycle import Status
 from proposals.models import Database, DescribedTable
+from proposals.registry import registry
 from proposals.targets import grants, wiring
 from tests import factories
 from tests.factories import fresh, make_checked, make_person, work
@@ -100,7 +101,7 @@ class TestConnecting:
         assert grants.receipt_table() in page.inside("pre")
         if crm.role:
             assert f'CREATE ROLE "{crm.role}"' in page.inside("pre")
-            assert 'UPDATE ("name", "city", "credit", "archived_at")' in page.inside("pre")
+            assert 'UPDATE ("city", "credit", "name", "archived_at")' in page.inside("pre")
             assert PASSWORD not in page.html
 
     @pytest.mark.parametrize("address", ["/databases/nope/", "/databases/crm/tables/nope/"])
@@ -246,6 +247,37 @@ class TestSwitching:
         work()
         assert fresh(proposal).status == Status.PENDING
         assert crm.city() == "Porto"
+
+
+class TestTheReviewPage:
+    def test_shows_beside_the_key_what_people_call_the_row(self, crm):
+        crm.connect()
+        crm.describe()
+        crm.execute("UPDATE customers SET name = 'Ana\u202e <b>Li</b>' WHERE id = 1;")
+        proposal = make_checked(
+            action="records.update",
+            params={"table": "crm.customers", "key": "1", "set": {"city": "Graz"}},
+        )
+        address = f"/proposals/{proposal.pk}/"
+        html = signed_in(make_person("rita")).get(address).content.decode()
+        assert "&lt;b&gt;Li&lt;/b&gt;" in html
+        assert "\u202e" not in html
+        digest = proposal.current_check.digest
+        crm.execute("UPDATE customers SET name = 'Somebody' WHERE id = 1;")
+        services.recheck(proposal_id=proposal.pk, reason="Looked at again.")
+        work()
+        assert fresh(proposal).current_check.digest == digest, "it is no part of what is approved"
+
+    def test_is_shown_also_when_the_name_cannot_be_read(self, crm, monkeypatch):
+        crm.connect()
+        crm.describe()
+        proposal = make_checked(
+            action="records.update",
+            params={"table": "crm.customers", "key": "1", "set": {"city": "Graz"}},
+        )
+        action = registry.get("records.update")
+        monkeypatch.setattr(action, "names", lambda params: 1 / 0)
+        assert signed_in(make_person("rita")).get(f"/proposals/{proposal.pk}/").status_code == 200
 
 
 def test_lists_take_no_more_statements_for_more_rows(crm):
