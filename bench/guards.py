@@ -475,6 +475,56 @@ GUARDS = [
         "    if not reason",
         BUDGETS,
     ),
+    # Telling people
+    guard(
+        "a letter is judged once more when it is sent",
+        "proposals/notices/words.py",
+        "elif audience.concerns(person, notice):",
+        "elif True:",
+        P + "test_notices.py",
+    ),
+    guard(
+        "a claim gives a letter to one sender",
+        "proposals/notices/sending.py",
+        "taken = Letter.objects.due(now).filter(pk=letter_id)",
+        "taken = Letter.objects.filter(pk=letter_id)",
+        P + "test_notices.py",
+    ),
+    guard(
+        "nothing in a letter is hidden",
+        "proposals/notices/words.py",
+        "return text.plain(str(value), limit)",
+        "return str(value)[:limit]",
+        P + "test_mail.py",
+    ),
+    guard(
+        "nothing that an agent wrote becomes a link",
+        "proposals/notices/words.py",
+        'return LINKS.sub(lambda match: f"[{match[0]}]", line(value, limit))',
+        "return line(value, limit)",
+        P + "test_mail.py",
+    ),
+    guard(
+        "webhooks reach no private network",
+        "proposals/notices/webhooks.py",
+        "if not is_listed(host) and not all(is_public(one) for one in found):",
+        "if False:",
+        P + "test_webhooks.py",
+    ),
+    guard(
+        "webhooks go to the address that was examined",
+        "proposals/notices/webhooks.py",
+        "socket.create_connection((self.address, self.port), self.timeout)",
+        "socket.create_connection((self.host, self.port), self.timeout)",
+        P + "test_webhooks.py",
+    ),
+    guard(
+        "seniors hear what waits at high tier",
+        "proposals/services/notices.py",
+        "if high == OFF and audience.must_hear(person, Tier.HIGH):",
+        "if False:",
+        P + "test_notices.py",
+    ),
 ]
 
 
