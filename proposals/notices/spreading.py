@@ -1,5 +1,6 @@
 """From a notice to letters: one for each person and webhook, or a line in an hourly one."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -34,12 +35,16 @@ def spread(notice_id: UUID) -> bool:
         tier = audience.tier_of(notice)
         if settings.MAIL_IS_ON:
             write_mails(notice, tier, now)
-        for webhook in audience.webhooks_for(notice.kind, tier):
-            write(notice, f"webhook:{webhook.pk}:{notice.pk}", now, webhook=webhook, tier=tier)
+        told = [
+            Letter(name=f"webhook:{webhook.pk}:{notice.pk}", webhook=webhook)
+            for webhook in audience.webhooks_for(notice.kind, tier)
+        ]
+        write(notice, told, tier, now)
     return True
 
 
 def write_mails(notice: Notice, tier: str, now: datetime) -> None:
+    """As many statements for many people as for few: a flood must not slow what it is about."""
     people = {person.pk: person for person in audience.candidates(notice)}
     for person_id in told_already(notice, people):
         people.pop(person_id, None)
@@ -47,15 +52,16 @@ def write_mails(notice: Notice, tier: str, now: datetime) -> None:
         found.person_id: found for found in NoticePreference.objects.filter(person__in=people)
     }
     busy = written_lately(people, tier, now)
+    alone, hourly = [], []
     for person_id, person in people.items():
         wanted = audience.choice(person, chosen.get(person_id) or NoticePreference(), tier)
-        if wanted == NoticePreference.Choice.OFF:
-            continue
         is_flood = busy.get(person_id, 0) >= AT_ONCE_IN_AN_HOUR
         if wanted == NoticePreference.Choice.AT_ONCE and not is_flood:
-            write(notice, f"mail:{person_id}:{notice.pk}", now, person=person, tier=tier)
-        else:
-            add_to_digest(notice, person, tier, now)
+            alone.append(Letter(name=f"mail:{person_id}:{notice.pk}", person=person))
+        elif wanted != NoticePreference.Choice.OFF:
+            hourly.append(person)
+    write(notice, alone, tier, now)
+    add_to_digests(notice, hourly, tier, now)
 
 
 def told_already(notice: Notice, people: dict[Any, Any]) -> set[Any]:
@@ -83,27 +89,46 @@ def written_lately(people: dict[Any, Any], tier: str, now: datetime) -> dict[Any
     return {row["person_id"]: row["count"] for row in counted.order_by()}
 
 
-def write(notice: Notice, name: str, now: datetime, **fields: Any) -> None:
-    letter, _ = Letter.objects.get_or_create(
-        name=name, defaults={"next_at": now, "created_at": now, **fields}
+def write(notice: Notice, letters: list[Letter], tier: str, now: datetime) -> None:
+    """Store letters about one notice, to be sent at once; those that are there already stay."""
+    for letter in letters:
+        letter.tier, letter.next_at, letter.created_at = tier, now, now
+    if letters:
+        Letter.objects.bulk_create(letters, ignore_conflicts=True)
+        names = [letter.name for letter in letters]
+        enclose(notice, Letter.objects.filter(name__in=names))
+
+
+def enclose(notice: Notice, letters: Iterable[Letter]) -> None:
+    link = Letter.notices.through
+    link.objects.bulk_create(
+        [link(letter_id=letter.pk, notice_id=notice.pk) for letter in letters],
+        ignore_conflicts=True,
     )
-    letter.notices.add(notice)
 
 
-def add_to_digest(notice: Notice, person: Any, tier: str, now: datetime) -> None:
+def add_to_digests(notice: Notice, people: list[Any], tier: str, now: datetime) -> None:
     """One letter for a person, tier and hour, sent when the hour is over.
 
-    The row is locked, so that nothing is added to a letter that is being sent; what comes too late
-    for one hour is in the next one's.
+    The rows are locked, in one order, so that nothing is added to a letter that is being sent; what
+    comes too late for one hour is in the next one's.
     """
     hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     for start in (hour, hour + HOUR):
-        name = f"digest:{person.pk}:{tier}:{start:%Y-%m-%dT%H}"
-        fields = {"person": person, "tier": tier, "is_digest": True}
-        Letter.objects.get_or_create(
-            name=name, defaults={"next_at": start + HOUR, "created_at": now, **fields}
-        )
-        letter = Letter.objects.select_for_update(no_key=True).get(name=name)
-        if letter.state == Letter.State.WAITING and letter.attempts == 0:
-            letter.notices.add(notice)
+        if not people:
             return
+        wanted = {f"digest:{one.pk}:{tier}:{start:%Y-%m-%dT%H}": one for one in people}
+        same = {"tier": tier, "is_digest": True, "next_at": start + HOUR, "created_at": now}
+        Letter.objects.bulk_create(
+            [Letter(name=name, person=person, **same) for name, person in wanted.items()],
+            ignore_conflicts=True,
+        )
+        found = Letter.objects.select_for_update(no_key=True).filter(name__in=wanted)
+        open_still = [
+            letter
+            for letter in found.order_by("name")
+            if letter.state == Letter.State.WAITING and letter.attempts == 0
+        ]
+        enclose(notice, open_still)
+        taken = {letter.person_id for letter in open_still}
+        people = [one for one in people if one.pk not in taken]

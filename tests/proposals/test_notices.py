@@ -5,7 +5,8 @@ from unittest import mock
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import transaction
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from budgets.models import Budget
 from ledger import clock
@@ -536,3 +537,22 @@ def test_the_candidates_of_a_notice_are_one_statement(django_assert_num_queries)
     notice = Notice.objects.select_related("proposal__current_check", "agent").get()
     with django_assert_num_queries(1):
         assert len(audience.candidates(notice)) == 5
+
+
+def test_writing_letters_takes_as_many_statements_for_many_people_as_for_few(mails):
+    def statements() -> int:
+        proposal = waiting(params={"colour": f"c{Proposal.objects.count()}"})
+        notice = Notice.objects.get(proposal=proposal)
+        with CaptureQueriesContext(connection) as captured:
+            spreading.spread(notice.pk)
+        return len(captured)
+
+    for name in ("rita", "ravi"):
+        make_person(name)
+    eager("rosa")
+    few = statements()
+    for number in range(4):
+        make_person(f"lazy-{number}")
+        eager(f"eager-{number}")
+    assert statements() == few
+    assert Letter.objects.filter(is_digest=True).count() == 6
