@@ -310,7 +310,7 @@ class LedgerEntryAdmin(KeysetAdmin):
 
     def too_slow(self, request: HttpRequest, filters: Filters) -> HttpResponse:
         """Which filter would help: a shorter window, else something more exact."""
-        is_long = filters.days > finding.DEFAULT_DAYS
+        is_long = not filters.is_default_window and filters.days > finding.DEFAULT_DAYS
         context = {
             **self.admin_site.each_context(request),
             "title": "This list would take too long",
