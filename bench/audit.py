@@ -319,13 +319,15 @@ def judge(statements: list[str]) -> tuple[list[str], list[str]]:
     """The nodes of all plans, and what must not be in them."""
     from django.db import connection
 
+    from ledger.admin import patience
+
     nodes, faults = set(), []
     for sql in statements:
         if FORBIDDEN.search(sql):
             faults.append(f"DISTINCT or OFFSET in {sql[:200]}")
         if "COUNT(" in sql.upper() and "LIMIT" not in sql:
             faults.append(f"a full count: {sql[:200]}")
-        with connection.cursor() as cursor:
+        with patience(), connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}".replace("%", "%%"), ())
             (plan,) = cursor.fetchone()
         plan = json.loads(plan) if isinstance(plan, str) else plan
