@@ -75,11 +75,11 @@ FACETS = f"""
     FROM ({SHAPED}) AS shaped
 """
 MENTIONS = f"""
-    INSERT INTO ledger_mention (name, value, entry_id)
-    SELECT 'object', object, 1000 + i FROM ({FACTS}) AS facts
-    UNION ALL SELECT 'digest', encode(sha256(p::text::bytea), 'hex'), 1000 + i
+    INSERT INTO ledger_mention (name, value, at, entry_id)
+    SELECT 'object', object, at, 1000 + i FROM ({FACTS}) AS facts
+    UNION ALL SELECT 'digest', encode(sha256(p::text::bytea), 'hex'), at, 1000 + i
         FROM ({FACTS}) AS facts WHERE step IN (1, 3, 4)
-    UNION ALL SELECT 'key', 'key-' || p, 1000 + i FROM ({FACTS}) AS facts WHERE step = 0
+    UNION ALL SELECT 'key', 'key-' || p, at, 1000 + i FROM ({FACTS}) AS facts WHERE step = 0
 """
 LEAVES = """
     INSERT INTO ledger_leaf (leaf_index, entry_id, hash)
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=1_000_000)
     parser.add_argument("--times", type=int, default=9, help="how often each page is opened")
     parser.add_argument("--shared", action="store_true", help="others use this machine meanwhile")
+    parser.add_argument("--only", default="", help="pages whose name contains this")
     parser.add_argument("--keep", action="store_true", help="keep the filled database")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -112,13 +113,13 @@ def main() -> None:
             verbosity=0, autoclobber=True, serialize=False, keepdb=given.keep
         )
         try:
-            is_good = measure(given.entries, given.times, given.shared)
+            is_good = measure(given.entries, given.times, given.shared, given.only)
         finally:
             connection.creation.destroy_test_db(name, verbosity=0, keepdb=given.keep)
     sys.exit(0 if is_good else 1)
 
 
-def measure(count: int, times: int, is_shared: bool) -> bool:
+def measure(count: int, times: int, is_shared: bool, only: str) -> bool:
     from django.db import connection
 
     from ledger.models import LedgerEntry
@@ -134,6 +135,8 @@ def measure(count: int, times: int, is_shared: bool) -> bool:
     print(f"{'page':44} {'rows':>5} {heads}  plan", flush=True)
     client, results = sign_in(), []
     for name, query in pages(count).items():
+        if only not in name:
+            continue
         results += walk(client, name, query, times)
     judged = [(name, least if is_shared else p95) for name, p95, least, _ in results]
     slow = [f"{name} ({spent:.0f})" for name, spent in judged if spent > LIMIT_MS]
@@ -316,13 +319,15 @@ def judge(statements: list[str]) -> tuple[list[str], list[str]]:
     """The nodes of all plans, and what must not be in them."""
     from django.db import connection
 
+    from ledger.admin import patience
+
     nodes, faults = set(), []
     for sql in statements:
         if FORBIDDEN.search(sql):
             faults.append(f"DISTINCT or OFFSET in {sql[:200]}")
         if "COUNT(" in sql.upper() and "LIMIT" not in sql:
             faults.append(f"a full count: {sql[:200]}")
-        with connection.cursor() as cursor:
+        with patience(), connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}".replace("%", "%%"), ())
             (plan,) = cursor.fetchone()
         plan = json.loads(plan) if isinstance(plan, str) else plan

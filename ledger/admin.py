@@ -85,13 +85,21 @@ def asked(request: HttpRequest) -> Filters:
 
 @contextmanager
 def patience() -> Iterator[None]:
-    """On PostgreSQL, give up on a statement that takes longer than people wait."""
+    """On PostgreSQL, give up on a statement that takes longer than people wait.
+
+    A page is a short walk along an index, and nothing else may be tried: parallel workers or
+    compiling would cost more than all of it, and a hash would gather what the page never shows.
+    """
     if connection.vendor != "postgresql":
         yield
         return
     with transaction.atomic():
         with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = {TIMEOUT_SECONDS * 1000}")
+            cursor.execute(
+                f"SET LOCAL statement_timeout = {TIMEOUT_SECONDS * 1000}; "
+                "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off; "
+                "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off"
+            )
         yield
 
 
@@ -310,7 +318,7 @@ class LedgerEntryAdmin(KeysetAdmin):
 
     def too_slow(self, request: HttpRequest, filters: Filters) -> HttpResponse:
         """Which filter would help: a shorter window, else something more exact."""
-        is_long = filters.days > finding.DEFAULT_DAYS
+        is_long = not filters.is_default_window and filters.days > finding.DEFAULT_DAYS
         context = {
             **self.admin_site.each_context(request),
             "title": "This list would take too long",

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import connection
-from django.db.models import BooleanField, QuerySet
+from django.db.models import BooleanField, Exists, OuterRef, QuerySet
 from django.db.models.expressions import RawSQL
 
 from ledger import clock, kinds
@@ -222,8 +222,8 @@ def by_words(entries: QuerySet, value: str) -> QuerySet:
     if connection.vendor != "postgresql":
         return entries.filter(facet__reason__icontains=value)
     has_words = RawSQL(
-        "ledger_facet.reason <> '' AND to_tsvector('simple'::regconfig, ledger_facet.reason) "
-        "@@ plainto_tsquery('simple'::regconfig, %s)",
+        "ledger_facet.reason <> '' "
+        "AND ledger_facet.words @@ plainto_tsquery('simple'::regconfig, %s)",
         [value],
         output_field=BooleanField(),
     )
@@ -248,8 +248,9 @@ def of_actor(entries: QuerySet, value: str) -> QuerySet:
 
 
 def mentioning(entries: QuerySet, name: str, value: str) -> QuerySet:
-    found = Mention.objects.filter(name=name, value=value)
-    return entries.filter(pk__in=found.values("entry_id"))
+    """Both parts of the order of lists are compared, so that the mentions can be walked in it."""
+    same = {"at": OuterRef("facet__at"), "entry_id": OuterRef("facet__entry_id")}
+    return entries.filter(Exists(Mention.objects.filter(name=name, value=value, **same)))
 
 
 SEARCHES: dict[str, Any] = {

@@ -34,7 +34,7 @@ COMMANDS = ("system:operator", "system:demonstration")
 INSERT_FACET = (
     f"INSERT INTO ledger_facet ({', '.join(FACETS)}) VALUES ({', '.join(['%s'] * len(FACETS))})"
 )
-INSERT_MENTION = "INSERT INTO ledger_mention (name, value, entry_id) VALUES "
+INSERT_MENTION = "INSERT INTO ledger_mention (name, value, at, entry_id) VALUES "
 
 
 def add(entry: LedgerEntry, body: dict[str, Any], said: dict[str, Any]) -> None:
@@ -45,8 +45,8 @@ def add(entry: LedgerEntry, body: dict[str, Any], said: dict[str, Any]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(INSERT_FACET, values)
         if found:
-            places = ", ".join(["(%s, %s, %s)"] * len(found))
-            rows = [part for name, value in found for part in (name, value, entry.pk)]
+            places = ", ".join(["(%s, %s, %s, %s)"] * len(found))
+            rows = [part for name, value in found for part in (name, value, values[1], entry.pk)]
             cursor.execute(INSERT_MENTION + places, rows)
 
 
@@ -141,7 +141,7 @@ class _Walk:
         self.said = {name: found[name] for name in CARRIED}
         yield Facet(**found)
         for name, value in mentions(entry, body):
-            yield Mention(name=name, value=value, entry_id=entry.pk)
+            yield Mention(name=name, value=value, at=entry.at, entry_id=entry.pk)
 
 
 def _text(value: Any, limit: int) -> str:

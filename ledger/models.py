@@ -136,12 +136,14 @@ class Facet(models.Model):
 class Mention(models.Model):
     """One thing that an entry names: an object it touched, a digest, a key, a name.
 
-    Derived like the facets. The story of one object is one read along the primary key.
+    Derived like the facets. The story of one object is one read along the primary key, which ends
+    in the order of lists, so that a page of it costs the same however often it was touched.
     """
 
-    pk = models.CompositePrimaryKey("name", "value", "entry_id")
+    pk = models.CompositePrimaryKey("name", "value", "at", "entry_id")
     name = models.CharField(max_length=10)
     value = models.CharField(max_length=500)
+    at = models.DateTimeField()
     entry = models.ForeignKey(
         LedgerEntry,
         on_delete=models.DO_NOTHING,

@@ -12,7 +12,7 @@ from budgets.models import Reservation
 from budgets.standings import plain
 from ledger.readonly_admin import precise
 from proposals.models import Proposal
-from proposals.story import (
+from proposals.story_sources import (
     MOST_OF_A_RUN,
     NOT_VERIFIED,
     Cell,
