@@ -247,19 +247,6 @@ MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 # Whose X-Forwarded-For is believed when attempts to sign in are counted by address.
 ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXIES", default=1 if HTTPS else 0)
 
-# Mail: invitations and new passwords. Without it, links are shown once, to be handed over.
-EMAIL_URL = env.str("EMAIL_URL", default="")
-MAIL_SCHEMES = ("smtp", "smtp+tls", "smtp+ssl", "consolemail", "filemail")
-if EMAIL_URL and EMAIL_URL.partition("://")[0] not in MAIL_SCHEMES:
-    raise ImproperlyConfigured(f"EMAIL_URL must begin with one of {', '.join(MAIL_SCHEMES)}.")
-MAIL_IS_CONFIGURED = bool(EMAIL_URL)
-if EMAIL_URL:
-    vars().update(env.email_url_config(EMAIL_URL))
-else:
-    EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"
-EMAIL_TIMEOUT = 10
-DEFAULT_FROM_EMAIL = env.str("MAIL_FROM", default="Countersign <countersign@localhost>")
-
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 TIME_ZONE = "UTC"

@@ -15,7 +15,7 @@ def send(template: str, address: str, context: dict[str, Any]) -> bool:
 
     The first line of the template is the subject.
     """
-    if not settings.MAIL_IS_CONFIGURED:
+    if not settings.MAIL_IS_ON:
         return False
     subject, _, body = render_to_string(f"mail/{template}.txt", context).strip().partition("\n")
     try:

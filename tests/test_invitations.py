@@ -91,7 +91,7 @@ class TestInviting:
         assert Client().get(link).status_code == 200
 
     def test_sends_the_link_where_mail_is_configured(self, settings):
-        settings.MAIL_IS_CONFIGURED = True
+        settings.MAIL_IS_ON = True
         answer = signed_in(paula()).post(reverse("invite"), {"email": "nina@example.com"})
         [letter] = mail.outbox
         assert letter.to == ["nina@example.com"]
@@ -100,7 +100,7 @@ class TestInviting:
         assert "The link was sent by mail" in answer.content.decode()
 
     def test_survives_a_mail_server_that_does_not_answer(self, settings):
-        settings.MAIL_IS_CONFIGURED = True
+        settings.MAIL_IS_ON = True
         settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
         settings.EMAIL_PORT = 1
         answer = signed_in(paula()).post(reverse("invite"), {"email": "nina@example.com"})
@@ -335,7 +335,7 @@ class TestANewPassword:
         return {"password1": password, "password2": password}
 
     def test_comes_by_a_link_in_a_mail_that_works_once(self, settings):
-        settings.MAIL_IS_CONFIGURED = True
+        settings.MAIL_IS_ON = True
         rita = make_person("rita")
         browser = signed_in(rita)
         answer = Client().post(reverse("account_reset_password"), {"email": "RITA@example.com"})
@@ -356,7 +356,7 @@ class TestANewPassword:
         assert "This link does not work" in again.content.decode()
 
     def test_for_an_unknown_address_gets_the_same_answer_and_no_mail(self, settings):
-        settings.MAIL_IS_CONFIGURED = True
+        settings.MAIL_IS_ON = True
         make_person("gone", is_active=False)
         for email in ("nobody@example.com", "gone@example.com"):
             answer = Client().post(reverse("account_reset_password"), {"email": email})

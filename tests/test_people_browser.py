@@ -152,7 +152,7 @@ LOOKS = [
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_every_page_is_accessible_and_fits_its_width(desk, look, settings):  # noqa: F811
-    settings.MAIL_IS_CONFIGURED = True
+    settings.MAIL_IS_ON = True
     paula = people_pages.paula()
     page = desk.page(paula, reduced_motion="reduce", **look)
     pages = {"authenticator app": reverse("mfa_activate_totp"), **people_pages.own_pages(paula)}
@@ -167,7 +167,7 @@ def test_every_page_is_accessible_and_fits_its_width(desk, look, settings):  # n
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url(f"**{reverse('mfa_authenticate')}")
     inspect("second step", page, look)
-    settings.MAIL_IS_CONFIGURED = False
+    settings.MAIL_IS_ON = False
     visit(page, look, {"without mail": reverse("account_reset_password")})
 
 

@@ -62,7 +62,7 @@ class Accounts(DefaultAccountAdapter):
         return reverse("account")
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        if not settings.MAIL_IS_CONFIGURED:
+        if not settings.MAIL_IS_ON:
             return
         try:
             super().send_mail(template_prefix, email, context)

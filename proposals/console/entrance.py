@@ -104,7 +104,7 @@ def join(request: HttpRequest, secret: str) -> HttpResponse:
 @never_cache
 def forgotten(request: HttpRequest) -> HttpResponse:
     """Ask for a link by mail; without mail, say whom to ask instead."""
-    if not settings.MAIL_IS_CONFIGURED:
+    if not settings.MAIL_IS_ON:
         return render(request, "entrance/no_mail.html")
     return accounts.password_reset(request)
 

@@ -69,7 +69,7 @@ def page(request: Request, form: Invite, **more: Any) -> HttpResponse:
         "now": clock.now(),
         "form": form,
         "days": settings.INVITATION_DAYS,
-        "by_mail": settings.MAIL_IS_CONFIGURED,
+        "by_mail": settings.MAIL_IS_ON,
         **more,
     }
     return render(request, "people/people.html", context, status=status)
