@@ -1,17 +1,19 @@
-"""From an administrator who has just signed in to the first approved write, by pages alone.
+"""From the one-time code of a clean installation to the first approved write, by pages alone.
 
 Real pages in a real Chromium, a database of somebody else's, HTTP for the agent, and a worker
-process. Whoever sets up the first administrator by a page can do so in place of `administrator`.
+process.
 """
 
 import os
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from django.core.management import call_command
+from django.contrib.auth import get_user_model
 
+from proposals import setup_code
 from proposals.actions import tables
 from proposals.targets import grants
+from proposals.tokens import SHAPE
 from tests import factories
 from tests.processes import AgentClient, eventually, running
 from tests.target_fixture import PASSWORD
@@ -43,21 +45,55 @@ def worker(shop, tmp_path):
         yield process
 
 
-def administrator(desk, monkeypatch):
-    """A page on which the first administrator of this installation is signed in."""
-    monkeypatch.setenv("COUNTERSIGN_ADMIN_PASSWORD", factories.PASSWORD)
-    call_command("first_administrator", "ada", verbosity=0)
-    return sign_in(desk, "ada")
-
-
-def sign_in(desk, username):
+def administrator(desk):
+    """The first page of the first administrator, who has the code that the terminal printed."""
+    get_user_model().objects.all().delete()
+    code = setup_code.issue()
     page = desk.page()
-    page.goto("/sign-in/")
-    page.get_by_label("Name").fill(username)
-    page.get_by_label("Password").fill(factories.PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
-    page.get_by_role("button", name="Sign out").wait_for()
+    page.goto("/")
+    page.wait_for_url("**/setup/")
+    page.get_by_label("One-time code").fill(code)
+    introduce(page, "ada", "Ada Berg")
+    page.get_by_role("button", name="Become the administrator").click()
+    page.wait_for_url("**/people/")
     return page
+
+
+def introduce(page, username, name) -> None:
+    page.get_by_label("Name to sign in with").fill(username)
+    page.get_by_label("Your name").fill(name)
+    page.get_by_label("Password", exact=True).fill(factories.PASSWORD)
+    page.get_by_label("The same password again").fill(factories.PASSWORD)
+
+
+def reviewer(page, desk):
+    """The page of somebody whom the administrator invited to review."""
+    page.get_by_role("link", name="People").click()
+    page.get_by_label("E-mail address").fill("rita@example.com")
+    page.get_by_label("reviewers decide at low").check()
+    page.get_by_role("button", name="Invite").click()
+    page.get_by_text("rita@example.com is invited.").wait_for()
+    rita = desk.page()
+    rita.goto(page.locator(".once").inner_text())
+    introduce(rita, "rita", "Rita Sand")
+    rita.get_by_role("button", name="Join").click()
+    rita.get_by_role("heading", name="Your account").wait_for()
+    return rita
+
+
+def token_of_new_agent(page) -> str:
+    """Make an agent whom the administrator answers for, grant it one action, issue a token."""
+    page.get_by_role("link", name="Agents").click()
+    page.get_by_role("link", name="New agent").click()
+    page.get_by_label("Name").fill("crm-bot")
+    page.get_by_label("Owner").select_option(index=1)
+    page.get_by_role("button", name="Make the agent").click()
+    page.get_by_role("heading", name="What crm-bot may propose").wait_for()
+    page.locator("input[name=actions][value='records.update']").check()
+    page.get_by_role("button", name="Grant the chosen actions").click()
+    page.get_by_role("link", name="crm-bot", exact=True).click()
+    page.get_by_role("button", name="Issue a token").click()
+    return SHAPE.search(page.locator("#new-token").inner_text())[0]
 
 
 def require_accessible(page) -> None:
@@ -113,16 +149,14 @@ def choose(page, target) -> None:
 
 
 def test_the_first_write_is_set_up_proposed_approved_committed_and_undone(
-    desk, bare_crm, worker, live_server, monkeypatch
+    desk, bare_crm, worker, live_server
 ):
-    page = administrator(desk, monkeypatch)
+    page = administrator(desk)
+    rita = reviewer(page, desk)
     connect(page, bare_crm)
     choose(page, bare_crm)
     assert "crm.customers" not in tables.from_files()
-
-    owner = factories.make_person("otto", groups=())
-    agent = factories.make_agent("crm-bot", owner=owner, grants=["records.*"])
-    client = AgentClient(live_server.url, factories.token_for(agent))
+    client = AgentClient(live_server.url, token_of_new_agent(page))
     menu = client.send("GET", "/actions/records.update")[1]
     assert "crm.customers" in str(menu["schema"])
 
@@ -135,8 +169,6 @@ def test_the_first_write_is_set_up_proposed_approved_committed_and_undone(
     assert (status, proposal["status"]) == (201, "pending"), proposal
     assert proposal["change"] == {"before": {"city": "Porto"}, "after": {"city": "Graz"}}
 
-    factories.make_person("rita")
-    rita = sign_in(desk, "rita")
     rita.goto(f"/proposals/{proposal['id']}/")
     rita.get_by_label("Approve revision 1").check()
     rita.get_by_role("button", name="Submit decision").click()
