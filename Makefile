@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: chaos guards run test check clean
+.PHONY: chaos guards looks run test check clean
 
 # The main job, on the embedded default: web server, worker and clock on 127.0.0.1:$PORT.
 run: $(VENV)/.runtime
@@ -23,6 +23,10 @@ guards: $(VENV)/.development
 chaos: $(VENV)/.development
 	@$(BIN)/python -m bench.chaos all $(if $(CYCLES),--cycles $(CYCLES)) \
 		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+# Every page in every look: light and dark, wide and narrow, forced colours, zoomed.
+looks: $(VENV)/.development
+	@COUNTERSIGN_LONG=1 $(BIN)/python -m pytest tests -m browser -k "accessible" -n 2
 
 # Formatting, lint and types alone.
 check: $(VENV)/.development

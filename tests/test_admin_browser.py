@@ -15,6 +15,7 @@ __all__ = ["chromium", "desk"]  # fixtures, found by their names
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.once,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(CHROMIUM is None, reason="No Chromium is installed."),
 ]

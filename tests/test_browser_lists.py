@@ -22,6 +22,7 @@ from tests.toys import box
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.once,
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(CHROMIUM is None, reason="No Chromium is installed."),
 ]

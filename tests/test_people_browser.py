@@ -12,7 +12,7 @@ from ledger.models import LedgerEntry
 from proposals import setup_code
 from tests import factories, people_pages
 from tests.factories import make_person
-from tests.test_browser import CHROMIUM, chromium, desk  # noqa: F401
+from tests.test_browser import CHROMIUM, LOOKS, chromium, desk  # noqa: F401
 
 pytestmark = [
     pytest.mark.browser,
@@ -141,13 +141,6 @@ def test_somebody_is_invited_and_joins(desk):  # noqa: F811
     guest.get_by_role("link", name="Queue").click()
     guest.get_by_role("link", name="Waiting on me").wait_for()
     assert guest.goto(link).status == 404
-
-
-LOOKS = [
-    pytest.param({"color_scheme": "light", "width": 1280}, id="light-1280"),
-    pytest.param({"color_scheme": "dark", "width": 390}, id="dark-390"),
-    pytest.param({"color_scheme": "light", "width": 320}, id="zoomed-to-400-percent"),
-]
 
 
 @pytest.mark.parametrize("look", LOOKS)
