@@ -25,6 +25,7 @@ FILLED = {"name": "Approvals", "url": "https://hooks.example/T0K3N", **EVERYTHIN
 
 class TestThePageOfNotifications:
     def test_is_for_people_who_may_open_the_console(self):
+        make_person()
         assert reverse("sign-in") in Client().get(NOTIFICATIONS)["Location"]
         assert signed_in(make_person("nobody", groups=())).get(NOTIFICATIONS).status_code == 403
         assert signed_in().get(NOTIFICATIONS).status_code == 200

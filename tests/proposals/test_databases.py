@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection, connections, transaction
 
 from ledger.models import LedgerEntry
-from proposals import execution, services
+from proposals import execution, services, settling
 from proposals.actions import tables
 from proposals.checks import definition_of
 from proposals.dispatch import recheck_for_new_tables
@@ -307,7 +307,7 @@ class TestSwitchingOff:
         wiring.refresh()
         with pytest.raises(Exception, match="switched off") as refusal:
             execution.apply(claim)
-        execution.close_unapplied(claim, execution.fail, str(refusal.value))
+        settling.close_unapplied(claim, settling.fail, str(refusal.value))
         assert fresh(proposal).status == Status.FAILED
         assert connected.rows("SELECT state FROM countersign_receipts") == [("void",)]
 

@@ -75,6 +75,8 @@ class TestADryRun:
         found = ask(client)
         after = rows()
         assert after.pop("ledger.LedgerEntry") == before.pop("ledger.LedgerEntry") + 1
+        for index in ("ledger.Facet", "ledger.Mention"):  # derived, by which the entry is found
+            assert after.pop(index) > before.pop(index)
         assert after == before
         assert (box.effects, box.colours["bear"]) == ([], "brown")
         entry = LedgerEntry.objects.latest("id")
