@@ -729,7 +729,7 @@ GUARDS = [
     ),
     guard(
         "a secret opens under its own name alone",
-        "proposals/targets/vault.py",
+        "proposals/vault.py",
         "if inside != name:",
         "if False:",
         P + "test_secrets.py",

@@ -14,10 +14,10 @@ from django.test import Client, RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
 
 from ledger.models import LedgerEntry
-from proposals import redaction, services
+from proposals import redaction, services, vault
 from proposals.actions import tables
 from proposals.models import Database, Secret
-from proposals.targets import inspection, vault, wiring
+from proposals.targets import inspection, wiring
 from tests.factories import make_person
 from tests.target_fixture import DEFINITION, disconnect, paula
 
