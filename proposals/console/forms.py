@@ -100,7 +100,22 @@ class QueueFilters(Filters):
     marked = forms.ChoiceField(required=False, choices=choices(MARKS))
     due = forms.ChoiceField(required=False, choices=[ANY, *DUE_HOURS.items()])
 
-    field_order = ["tier", "action", "agent", "object", "checks", "marked", "due", "run"]
+    RARE = ("checks", "marked", "due", "run")
+
+    field_order = ["tier", "action", "agent", "object", *RARE]
+
+    @property
+    def usual(self) -> list[forms.BoundField]:
+        return [field for field in self if field.name not in self.RARE]
+
+    @property
+    def rare(self) -> list[forms.BoundField]:
+        """What is asked for now and then: folded away, unless it is in use."""
+        return [self[name] for name in self.RARE]
+
+    @property
+    def has_rare(self) -> bool:
+        return any(name in self.chosen() for name in self.RARE)
 
     def words(self) -> list[tuple[str, str]]:
         """The filters that are set, by the words of their choices."""
