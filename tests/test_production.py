@@ -278,20 +278,17 @@ class TestAProposalWithoutRedis:
                 took[name] = [self.timed(agent, f"{name}-{number}") for number in range(40)]
             finally:
                 web.stop()
-        # Twice as long at most, as other tests may run beside this one; idle, all are some 20 ms.
-        bound = 2 * p95(took["embedded"]) + 0.1
-        assert p95(took["refuses"]) < bound, took
-        assert p95(took["hangs"]) < bound, took
+        # Medians, and twice as long at most, as other tests may run beside this one; whoever waited
+        # for a Redis that is not there would take half a second and more.
+        bound = 2 * statistics.median(took["embedded"]) + 0.1
+        assert statistics.median(took["refuses"]) < bound, took
+        assert statistics.median(took["hangs"]) < bound, took
 
     def timed(self, agent: AgentClient, name: str) -> float:
         began = time.monotonic()
         status, _, _ = propose_draft(agent, name)
         assert status == 201
         return time.monotonic() - began
-
-
-def p95(durations: list[float]) -> float:
-    return statistics.quantiles(durations, n=20)[-1]
 
 
 @on_postgresql
