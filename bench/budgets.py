@@ -8,6 +8,7 @@ choose other databases than SQLite.
 """
 
 import json
+import multiprocessing
 import os
 import statistics
 import subprocess
@@ -21,10 +22,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PORT = int(os.environ.get("PORT", "8471"))
 BASE = f"http://127.0.0.1:{PORT}/api/v1/proposals"
+FORK = multiprocessing.get_context("fork")
 CLIENTS = 16
 CROWD, RATE = 4, 200  # clients of the flood, and its requests in a second
 LIMIT, WINDOW = 240, timedelta(seconds=30)
@@ -185,19 +188,14 @@ def flood(requests: int) -> int:
     with product() as tokens:
         in_product(CAP.format(limit=0, window=3600))
         before = calm(tokens["calm-bot"], "before")
-        answers: list[tuple[int, float]] = []
+        # In a process of its own, or the two would wait for each other and not for the product.
+        told: Any = FORK.Queue()
+        pressing = FORK.Process(target=press_hard, args=(tokens["loop-bot"], requests, told))
         began = time.monotonic()
-
-        def press(client: int) -> None:
-            for number in range(requests // CROWD):
-                due = began + (number * CROWD + client) / RATE
-                time.sleep(max(0.0, due - time.monotonic()))
-                answers.append(propose(tokens["loop-bot"], f"f{client}-{number}", "flood"))
-
-        presses = threading.Thread(target=together, args=(press, CROWD))
-        presses.start()
+        pressing.start()
         during = calm(tokens["calm-bot"], "during")
-        presses.join()
+        answers: list[tuple[int, float]] = told.get()
+        pressing.join()
         rate = len(answers) / (time.monotonic() - began)
         after = calm(tokens["calm-bot"], "after")
         entries = in_product(
@@ -213,6 +211,21 @@ def flood(requests: int) -> int:
         f"{1000 * after:.1f} ms after ({after / before - 1:+.1%})"
     )
     return 0
+
+
+def press_hard(token: str, requests: int, told: Any) -> None:
+    """Ask at a steady rate, from several clients; tell what was answered, and how fast."""
+    answers: list[tuple[int, float]] = []
+    began = time.monotonic()
+
+    def press(client: int) -> None:
+        for number in range(requests // CROWD):
+            due = began + (number * CROWD + client) / RATE
+            time.sleep(max(0.0, due - time.monotonic()))
+            answers.append(propose(token, f"f{client}-{number}", "flood"))
+
+    together(press, CROWD)
+    told.put(answers)
 
 
 def calm(token: str, name: str) -> float:

@@ -340,7 +340,7 @@ class TestWithoutScript:
         page.goto(reverse("queue"))
         page.get_by_label("Name").fill("rita")
         page.get_by_label("Password").fill(factories.PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
 
         page.get_by_label("Tier").select_option("medium")
         page.get_by_role("button", name="Filter").click()
@@ -550,7 +550,7 @@ class TestTheDecisionForm:
         page.get_by_role("button", name="Submit decision").click()
         page.get_by_label("Name").fill("rita")
         page.get_by_label("Password").fill(factories.PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         page.wait_for_url(f"**{proposal.pk}**")
         assert page.get_by_role("textbox", name="Reason").input_value() == "Asked for in writing."
         assert not Review.objects.exists()
