@@ -270,8 +270,9 @@ def spend(agent) -> None:
 
 
 # Each theme and each width once; every pair of them, and what is rarer, in `make looks`.
+WIDE_AND_LIGHT = {"color_scheme": "light", "width": WIDE}
 EVERY_LOOK = [
-    pytest.param({"color_scheme": "light", "width": WIDE}, id="light-1280"),
+    pytest.param(WIDE_AND_LIGHT, id="light-1280"),
     pytest.param({"color_scheme": "dark", "width": NARROW}, id="dark-390"),
     pytest.param({"color_scheme": "dark", "width": WIDE}, id="dark-1280"),
     pytest.param({"color_scheme": "light", "width": NARROW}, id="light-390"),
@@ -299,6 +300,9 @@ class TestEveryPage:
             across = page.evaluate("document.documentElement.scrollWidth")
             assert across <= look["width"], f"{name} scrolls sideways: {across}"
             assert page.locator("h1").count() == 1, name
+            if os.environ.get("SCREENSHOTS") and look == WIDE_AND_LIGHT:
+                picture = name.replace(", ", "-").replace(" ", "-")
+                page.screenshot(path=PICTURES / "pages" / f"{picture}.png")
 
     def test_keeps_verdicts_and_submit_large_enough_for_a_thumb(self, desk):
         proposal = waiting("high")
