@@ -3,6 +3,9 @@
     python -m bench.guards            all of them, each against the tests that it names
     python -m bench.guards fence ...  only those whose name contains a word
 
+A check in front of another that guards the same is not listed: of the one live undo, the database's
+constraint is the guard; of another agent's proposal, the look-up under the lock.
+
 Works on a copy of the tree, so that nothing is lost when it is interrupted. Exits 1 if a check can
 go without a test noticing.
 """
@@ -443,13 +446,6 @@ GUARDS = [
         "",
         SERVICES,
     ),
-    guard(
-        "there is one live undo",
-        "proposals/services/undoing.py",
-        "if forward.is_undone or live_undo(forward):",
-        "if False:",
-        SERVICES,
-    ),
     # Intake
     guard(
         "what is not granted is not proposed",
@@ -478,13 +474,6 @@ GUARDS = [
         "if Proposal.objects.of(agent).open()[:most].count() >= most:",
         "if False:",
         BUDGETS,
-    ),
-    guard(
-        "another agent's proposal does not exist",
-        "proposals/services/submission.py",
-        "if not Proposal.objects.of(agent).filter(pk=proposal_id).exists():",
-        "if False:",
-        API + " " + P + "test_api_verbs.py",
     ),
     # Budgets
     guard(

@@ -27,5 +27,9 @@ pytestmark = [
 def test_a_missing_guard_is_noticed(shop, without, part, number, said):
     """With this seed, the cycle of this number is one that goes well only because of the guard."""
     script = ["--seed", "3", "--first", str(number), "--cycles", "1"]
-    faults = play(part, shop.url, "--without", without, *script)["faults"]
-    assert any(said in fault for fault in faults)
+    faults: list[str] = []
+    for _ in range(3):  # the script is the same; what two processes do at one moment is not
+        faults += play(part, shop.url, "--without", without, *script)["faults"]
+        if any(said in fault for fault in faults):
+            return
+    raise AssertionError(f"{said!r} is not among {faults}")

@@ -253,6 +253,7 @@ class TestFreeze:
         assert fresh(approved).status == "approved"
         assert "Something is wrong." in fresh(approved).reason
         assert toybox.effects == []
+        assert Execution.objects.get().fence == 0, "it was not even claimed"
         services.lift(freeze_id=found.pk, reason="It was a false alarm.")
         work()
         assert fresh(approved).status == "committed"

@@ -58,6 +58,20 @@ class TestReview:
             )
         assert not Review.objects.exists()
 
+    def test_what_is_decided_takes_no_comment_either(self):
+        proposal = pending()
+        seen = proposal.current_check.digest
+        factories.review(proposal, "reject")
+        with pytest.raises(IllegalTransition):
+            services.review(
+                proposal_id=proposal.pk,
+                reviewer=make_person("ravi"),
+                decision="comment",
+                digest=seen,
+                reason="One more thing.",
+            )
+        assert Review.objects.count() == 1
+
     def test_the_second_decision_sees_the_first(self):
         """Both opened the page while it was pending; the row is read again under the lock."""
         proposal = pending()
@@ -260,6 +274,7 @@ class TestRetry:
         work()
         assert fresh(proposal).status == "committed"
         assert Execution.objects.latest("attempt").key != first
+        assert Execution.objects.count() == 2, "no attempt was lost to the key of the first"
         assert len(toybox.effects) == 1
 
     def test_it_takes_the_right_and_a_reason(self, toybox):
