@@ -107,8 +107,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "proposals.api.flood.FloodGate",
     "django.middleware.security.SecurityMiddleware",
+    "proposals.api.flood.FloodGate",  # before everything that costs something
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

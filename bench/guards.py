@@ -4,7 +4,7 @@
     python -m bench.guards fence ...  only those whose name contains a word
 
 A check in front of another that guards the same is not listed: of the one live undo, the database's
-constraint is the guard; of another agent's proposal, the look-up under the lock.
+constraint is the guard.
 
 Works on a copy of the tree, so that nothing is lost when it is interrupted. Exits 1 if a check can
 go without a test noticing.
@@ -518,6 +518,13 @@ GUARDS = [
         "return None if is_over or not stored.person.is_active else stored",
         "return stored",
         P + "test_operators_api.py",
+    ),
+    guard(
+        "another agent's proposal does not exist",
+        "proposals/models/proposal.py",
+        "return self.filter(agent=agent)",
+        "return self.all()",
+        API + " " + P + "test_api_verbs.py",
     ),
     guard(
         "a flood is judged anew each second",

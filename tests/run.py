@@ -1,7 +1,8 @@
 """Runs everything the machine allows, and says in plain words what it could not run.
 
 The whole suite runs on SQLite always, and on PostgreSQL where TEST_DATABASE_URL is set or a local
-server answers. With REQUIRE_ALL=1, leaving anything out is a failure.
+server answers; tests marked `once` come out the same there and run on SQLite alone. With
+REQUIRE_ALL=1, leaving anything else out is a failure.
 """
 
 import getpass

@@ -278,11 +278,13 @@ class TestAProposalWithoutRedis:
                 took[name] = [self.timed(agent, f"{name}-{number}") for number in range(40)]
             finally:
                 web.stop()
-        # Medians, and twice as long at most, as other tests may run beside this one; whoever waited
-        # for a Redis that is not there would take half a second and more.
-        bound = 2 * statistics.median(took["embedded"]) + 0.1
-        assert statistics.median(took["refuses"]) < bound, took
-        assert statistics.median(took["hangs"]) < bound, took
+        # Twice as long at most, as other tests may run beside this one; idle, all are some 20 ms.
+        # Of the slowest, two of forty may have been held up, but nobody waits half a second for a
+        # Redis that is not there.
+        usual = statistics.median(took["embedded"])
+        for name in ("refuses", "hangs"):
+            assert statistics.median(took[name]) < 2 * usual + 0.1, took
+            assert sorted(took[name])[-3] < 2 * usual + 0.35, took
 
     def timed(self, agent: AgentClient, name: str) -> float:
         began = time.monotonic()

@@ -1,7 +1,8 @@
 """Shedding in front of everything: an agent that is refused again and again costs next to nothing.
 
 Before the body is read or a row is asked for. Each process judges by what it refused itself, and
-only ever refuses: what it lets pass, the database judges as always.
+only ever refuses: what it lets pass, the database judges as always. For the rest of that second the
+token's repeats, withdrawals and undos are refused too, and may be sent again a second later.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ DETAIL = "Refused again and again within a second; nothing was read. Wait before
 
 @dataclass
 class Sender:
-    """What one token was told within one second."""
+    """What one token was told within one second; its agent, if it was a budget that refused."""
 
     second: int
     agent: str
@@ -45,12 +46,14 @@ class FloodGate:
         name, second = hashlib.sha256(header.encode()).digest(), this_second()
         sender = self.senders.get(name)
         if sender and sender.second == second and sender.refused >= MOST_REFUSALS_PER_SECOND:
-            shed_in_front(sender.agent)
+            if sender.agent:  # or the sum of a budget's refusals would count what others refused
+                shed_in_front(sender.agent)
             return problems.respond("rate-limited", 429, DETAIL, retry_after=1)
         response = self.get_response(request)
         token = getattr(request, "auth", None)  # left there by the agents' authentication
         if response.status_code == 429 and token is not None:
-            self.remember(name, second, str(token.agent_id))
+            is_budget = "RateLimit" in response.headers
+            self.remember(name, second, str(token.agent_id) if is_budget else "")
         return response
 
     def remember(self, name: bytes, second: int, agent: str) -> None:

@@ -203,6 +203,22 @@ class TestRefusal:
         client.propose()
         assert Refusal.objects.get().count == flood.MOST_REFUSALS_PER_SECOND + 31
 
+    def test_what_was_shed_for_another_reason_is_no_refusal_of_a_budget(
+        self, monkeypatch, settings
+    ):
+        settings.MAX_OPEN_PROPOSALS_PER_AGENT = 0
+        now = [100]
+        monkeypatch.setattr(flood, "this_second", lambda: now[0])
+        client = client_for()
+        for _ in range(flood.MOST_REFUSALS_PER_SECOND):
+            assert client.propose().json()["code"] == "queue-full"
+        assert client.propose().json()["code"] == "rate-limited"
+        now[0] += 1
+        settings.MAX_OPEN_PROPOSALS_PER_AGENT = 1000
+        cap(limit=0)
+        assert client.propose().json()["code"] == "budget-exceeded"
+        assert Refusal.objects.get().count == 1
+
     def test_a_budget_may_suspend_the_agent_as_well(self):
         cap(limit=0, on_exceed="suspend")
         agent = factories.make_agent()
