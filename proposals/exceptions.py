@@ -132,7 +132,25 @@ class TargetRefused(ActionError):
 
 
 class TargetUnavailable(ActionError):
-    """The target could not be reached before anything was sent; trying again later is safe."""
+    """Nothing was sent, or the target said that it took nothing; trying again later is safe.
+
+    `retry_after` is for how many seconds the target asked to be left alone, if it said so.
+    """
+
+    def __init__(self, detail: str = "", *, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class OutcomeUnknown(ActionError):
+    """Something was sent, and what came back does not tell whether it was applied.
+
+    The sentence may be shown to people; `evidence` is what came back, as JSON without secrets.
+    """
+
+    def __init__(self, detail: str = "", *, evidence: dict[str, Any] | None = None) -> None:
+        super().__init__(detail)
+        self.evidence = evidence or {}
 
 
 class StaleTarget(ActionError):

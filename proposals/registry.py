@@ -111,11 +111,16 @@ class Preview:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened: the result for the agent, the values now held, and the reversing call."""
+    """What happened: the result for the agent, the values now held, and the reversing call.
+
+    `evidence` is how it is known, as JSON without secrets: what the target answered, and its own
+    reference. Only TRANSACTIONAL actions do without, because their receipt is at the target.
+    """
 
     result: dict[str, Any]
     after: dict[str, dict[str, Any] | None]
     compensation: Call | None = None
+    evidence: dict[str, Any] | None = None
 
 
 class Action:
@@ -125,13 +130,17 @@ class Action:
     `title` is completed with the parameters into the sentence that reviewers read.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    description: ClassVar[str] = ""
+    name: str
+    title: str
+    description: str = ""
     Params: ClassVar[Any]
-    delivery: ClassVar[Delivery]
-    is_reversible: ClassVar[bool] = True
-    is_internal: ClassVar[bool] = False  # reached as a compensation only; never on the menu
+    delivery: Delivery
+    is_reversible: bool = True
+    is_internal: bool = False  # reached as a compensation only; never on the menu
+    # How long after a call without a clear answer its effect may still appear at the target.
+    settling_seconds: float = 60
+    # For how long the target honours a key, for KEYED actions: never resent after 80 % of it.
+    key_seconds: float = 0
 
     def adapter(self) -> TypeAdapter:
         """What validates the parameters; override where it depends on configuration."""
@@ -175,12 +184,28 @@ class Action:
         """Read the target and say what would change. Writes nothing, and may be called twice."""
         raise NotImplementedError
 
-    def apply(self, params: dict[str, Any], *, key: str, expected: dict[str, Any]) -> Outcome:
-        """Write once per `key`; the same key again returns the first outcome.
+    def target(self, params: dict[str, Any]) -> str:
+        """Names the other system, such as `https://pay.example`: what a breaker counts by.
 
-        `expected` is `Preview.before` as approved. Raises StaleTarget when the target no longer
-        holds it, VoidedKey when the key was voided, TargetRefused or TargetUnavailable when
-        nothing was written. Whatever else it raises means that the outcome is unknown.
+        Empty where the target shares a transaction with its receipts, and needs no breaker.
+        """
+        return ""
+
+    def prepare(self, params: dict[str, Any], *, expected: dict[str, Any]) -> None:
+        """Whatever can be found out before the intent. Sends nothing that writes.
+
+        Called for all but TRANSACTIONAL actions. Raises StaleTarget when the target no longer
+        holds `expected`, TargetRefused, or TargetUnavailable. Nothing was written then.
+        """
+
+    def apply(self, params: dict[str, Any], *, key: str, expected: dict[str, Any]) -> Outcome:
+        """Write. TRANSACTIONAL and KEYED: once per `key`, the same key returns the first outcome.
+
+        `expected` is `Preview.before` as approved; TRANSACTIONAL actions compare it in the
+        transaction of the write, the others did in `prepare`. Raises StaleTarget when the target
+        no longer holds it, VoidedKey when the key was voided, TargetRefused when the target
+        definitely did not take it, TargetUnavailable when nothing was sent or taken and later may
+        be better. Whatever else it raises means that the outcome is unknown.
         """
         raise NotImplementedError
 
@@ -204,9 +229,21 @@ class Action:
         """
         return {}
 
+    def can_probe(self, params: dict[str, Any]) -> bool:
+        """Whether the target can be asked what became of a key: QUERYABLE, and perhaps KEYED."""
+        return self.delivery is Delivery.QUERYABLE
+
     def probe(self, params: dict[str, Any], *, key: str) -> Outcome | None:
-        """Ask the target what became of `key`; only where the target can be asked."""
+        """Ask the target what became of `key`. Reads only. None when it knows nothing of it.
+
+        "Knows nothing" is not "never": a late request may still arrive. Whatever it raises means
+        that the target could not be asked; an OutcomeUnknown carries what it said as evidence.
+        """
         raise NotImplementedError
+
+    def attested(self, params: dict[str, Any], *, reference: str) -> Outcome:
+        """The outcome that a person vouches for, with the target's own reference of the effect."""
+        return Outcome(result={"reference": reference}, after={}, evidence={"reference": reference})
 
     def example(self) -> dict[str, Any]:
         """Parameters for `manage.py check_action`, which writes with them and takes it back.
@@ -245,16 +282,27 @@ def plain(valid: Any) -> dict[str, Any]:
     return valid
 
 
+def is_action_name(name: str) -> bool:
+    """Whether this names an action as `noun.verb`, in letters, digits, dots and underscores."""
+    noun, dot, verb = name.partition(".")
+    plain_name = name.replace(".", "").replace("_", "")
+    return bool(noun and dot and verb) and plain_name.isascii() and plain_name.isalnum()
+
+
 @dataclass
 class Registry:
-    """Actions by name. A name is taken once; an unknown one raises LookupError."""
+    """Actions by name. A name is taken once; an unknown one raises LookupError.
+
+    `configured` are those that people describe on pages; `proposals.targets.wiring` replaces them
+    as a whole. None of them takes the name of an action in code.
+    """
 
     actions: dict[str, Action] = field(default_factory=dict)
+    configured: dict[str, Action] = field(default_factory=dict)
 
     def register(self, action: type[Action]) -> type[Action]:
         name = getattr(action, "name", "")
-        noun, dot, verb = name.partition(".")
-        if not (noun and dot and verb) or not name.replace(".", "").replace("_", "").isalnum():
+        if not is_action_name(name):
             raise ValueError(f"{action.__name__} needs a name like noun.verb, not {name!r}.")
         if name in self.actions and type(self.actions[name]) is not action:
             raise ValueError(f"Two actions are named {name}.")
@@ -265,18 +313,19 @@ class Registry:
         return action
 
     def get(self, name: str) -> Action:
-        try:
-            return self.actions[name]
-        except KeyError:
-            raise LookupError(f"There is no action named {name!r}.") from None
+        found = self.actions.get(name) or self.configured.get(name)
+        if found is None:
+            raise LookupError(f"There is no action named {name!r}.")
+        return found
+
+    def names(self) -> list[str]:
+        """Every name that is taken, also those that are reached as a compensation only."""
+        return sorted(self.configured | self.actions)
 
     def menu(self) -> Iterator[Action]:
         """The actions that can be proposed, by name."""
-        return (
-            self.actions[name]
-            for name in sorted(self.actions)
-            if not self.actions[name].is_internal
-        )
+        found = map(self.get, self.names())
+        return (action for action in found if not action.is_internal)
 
 
 registry = Registry()

@@ -110,7 +110,7 @@ def recent(patterns: Iterable[str], rules: list[RuleData]) -> tuple[list[Case], 
     now = clock.now()
     since = now - timedelta(days=DAYS)
     wanted = list(patterns)
-    actions = [name for name in registry.actions if any(fnmatchcase(name, one) for one in wanted)]
+    actions = [name for name in registry.names() if any(fnmatchcase(name, one) for one in wanted)]
     found = (
         Proposal.objects.filter(
             pk__gte=first_id(since),

@@ -21,7 +21,7 @@ GONE = "There is no such thing to let go on."
 
 def actions() -> list[tuple[str, str]]:
     """Every action there is, also those that only undo."""
-    return [ANY, *((name, name) for name in sorted(registry.actions))]
+    return [ANY, *((name, name) for name in registry.names())]
 
 
 class Filters(forms.Form):

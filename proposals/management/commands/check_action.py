@@ -34,7 +34,7 @@ class Command(BaseCommand):
         try:
             action = registry.get(options["name"])
         except LookupError:
-            known = ", ".join(sorted(registry.actions))
+            known = ", ".join(registry.names())
             raise CommandError(
                 f"There is no action {options['name']!r}. There are: {known}. An app of yours is "
                 "named in COUNTERSIGN_APPS."
