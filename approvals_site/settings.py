@@ -417,6 +417,18 @@ PROPOSAL_LIFETIME_HOURS = {"low": 7 * 24, "medium": 72, "high": 24}
 EXECUTION_LEASE_SECONDS = env.int("EXECUTION_LEASE_SECONDS", default=60)
 EXECUTION_MAX_ATTEMPTS = 10
 RECHECKS_BEFORE_PEOPLE = 3
+# Targets outside: how often an unsent call is tried, when an unknown outcome is asked about (after
+# its settling time), and when a target is left alone. docs/outcomes.md says how they play together.
+UNSENT_MAX_TRIES = 5
+PROBE_SECONDS = (0, 60, 5 * 60, 30 * 60)
+RESEND_LONGEST_SECONDS = 15 * 60
+BREAKER_UNCLEAR = 5
+BREAKER_CALLS = 10
+BREAKER_WINDOW_SECONDS = 60
+BREAKER_PAUSE_SECONDS = 60
+BREAKER_LONGEST_PAUSE_SECONDS = 15 * 60
+# Above this amount, in whatever currency, two people must find the same about an unknown outcome.
+SECOND_PERSON_ABOVE = env.int("COUNTERSIGN_SECOND_PERSON_ABOVE", default=100)
 BELL_ANSWER_SECONDS = 5
 DUPLICATE_WINDOW_HOURS = 24
 MAX_OPEN_PROPOSALS_PER_AGENT = env.int("MAX_OPEN_PROPOSALS_PER_AGENT", default=1000)

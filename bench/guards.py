@@ -413,8 +413,8 @@ GUARDS = [
     guard(
         "a freeze stops the intent",
         "proposals/execution.py",
-        "    if stop := freezing.stop_for(proposal):\n        if not claim.had_intent:",
-        "    if stop := '':\n        if not claim.had_intent:",
+        "    if stop := freezing.stop_for(proposal):\n        step_back(",
+        "    if stop := '':\n        step_back(",
         BUDGETS,
     ),
     guard(

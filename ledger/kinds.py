@@ -18,6 +18,7 @@ KINDS = {
         "proposal.undone",
         "proposal.redone",
         "proposal.dry_run",
+        "proposal.attested",
     ),
     "Runs": ("run.undo_asked", "run.undo_ended"),
     "Executions": (
@@ -27,7 +28,12 @@ KINDS = {
         "execution.postponed",
         "execution.handed_back",
         "execution.late_evidence",
+        "execution.unsent",
+        "execution.resent",
+        "execution.asked",
+        "execution.unclear",
     ),
+    "Targets outside": ("breaker.opened", "breaker.closed", "breaker.tried"),
     "Stops": ("freeze.set", "freeze.lifted", "agent.suspended", "agent.resumed"),
     "Observing": ("observation.began", "observation.ended"),
     "Configuration": (

@@ -32,11 +32,18 @@ class Claim:
     had_intent: bool
     refusal: str = ""
     is_expired: bool = False
+    how: str = "send"  # or, for an unknown outcome: resend, probe
+
+    @property
+    def is_inquiry(self) -> bool:
+        """Whether this is about an outcome that is unknown already."""
+        return self.how != "send"
 
 
 def mine(execution: Execution, **changes: Any) -> bool:
     """Change the row if this fence still holds it; False if another worker took over."""
-    held = Execution.objects.open().filter(pk=execution.pk, fence=execution.fence)
+    unsettled = Execution.objects.filter(status__in=(*Execution.OPEN, Execution.Status.UNKNOWN))
+    held = unsettled.filter(pk=execution.pk, fence=execution.fence)
     return held.update(**changes) == 1
 
 

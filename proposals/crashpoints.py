@@ -20,6 +20,14 @@ POINTS = (
     "settle.done",  # all is recorded
 )
 
+# The same for targets that share no transaction with their receipts.
+OUTSIDE_POINTS = (
+    "prepare.done",  # all that can be known before the intent is known
+    "request.written",  # in an action: the request has left, no answer was read
+    "inquiry.begun",  # a resend or a probe is durable, nothing is sent
+    "inquiry.done",  # what it brought is recorded
+)
+
 hook: Callable[[str], None] | None = None
 
 

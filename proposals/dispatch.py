@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -16,7 +17,7 @@ from django.db.models import Q
 
 from budgets import refusals
 from ledger import clock
-from proposals import bell, checks, execution, gate, rule_hits, services
+from proposals import bell, checks, execution, gate, resolving, rule_hits, services
 from proposals.actions import tables
 from proposals.lifecycle import Status
 from proposals.models import Execution, Proposal, RunUndo
@@ -35,9 +36,12 @@ def check_and_commit(proposal_id: UUID | str) -> None:
 
 @dataclass
 class Sweep:
-    """One pass over all rows that want work. Remembers which it has rung for, to ring once."""
+    """One pass over all rows that want work. Remembers what it has rung for, to ring once.
 
-    rung: dict[UUID, datetime] = field(default_factory=dict)
+    A row that wants work again later, such as an unknown outcome, is rung for again.
+    """
+
+    rung: dict[tuple[UUID, datetime], datetime] = field(default_factory=dict)
 
     def run(self) -> int:
         """Ring for, or do, everything that is due. Returns how many rows were touched."""
@@ -54,6 +58,10 @@ class Sweep:
             execution.run,
             now,
         )
+        unknown = Execution.objects.to_ask(now).order_by("ask_at")
+        touched += self.answer(
+            unknown.values_list("pk", "ask_at")[:BATCH], "proposals.resolve", resolving.run, now
+        )
         touched += expire(now) + recheck_for_new_rules() + recheck_for_new_tables()
         touched += undo_runs(now) + rule_hits.sum_up() + refusals.sum_up()
         horizon = now - timedelta(minutes=10)
@@ -62,7 +70,7 @@ class Sweep:
 
     def answer(
         self,
-        due: Iterable[tuple[UUID, datetime]],
+        due: Iterable[tuple[UUID, Any]],
         task: str,
         work: Callable[[UUID], object],
         now: datetime,
@@ -71,11 +79,11 @@ class Sweep:
         patience = timedelta(seconds=settings.BELL_ANSWER_SECONDS)
         touched = 0
         for row_id, since in due:
-            rung_at = self.rung.get(row_id)
+            rung_at = self.rung.get((row_id, since))
             if rung_at is None and now - since < patience and bell.send(task, row_id):
-                self.rung[row_id] = now
+                self.rung[row_id, since] = now
             elif rung_at is None or now - rung_at >= patience:
-                self.rung[row_id] = now
+                self.rung[row_id, since] = now
                 attempt(work, row_id)
             else:
                 continue

@@ -4,9 +4,11 @@ Each step but apply is one short transaction of the product's database; apply is
 the target, and never runs inside one of ours. Every change of an execution happens under the lock
 of its proposal and names the fence it holds, so that a worker which lost its lease changes nothing.
 
-At most one effect: the receipt that the target keeps under the execution's key makes a second
-apply return the first outcome. An attempt is recorded as "not applied" only after its key was
-voided at the target, so that a late first writer is refused there. (Design page, Delivery.)
+At most one effect. TRANSACTIONAL: the receipt that the target keeps under the execution's key makes
+a second apply return the first outcome, and an attempt is recorded as "not applied" only after its
+key was voided at the target, so that a late first writer is refused there. Every other delivery:
+after an intent this module never sends again; what has no clear answer is UNKNOWN, and `resolving`
+takes it from there. (Design page, Delivery.)
 """
 
 import logging
@@ -21,8 +23,10 @@ from budgets.exceptions import BudgetExceeded
 from ledger import clock
 from proposals import (
     attempts,
+    breakers,
     checks,
     crashpoints,
+    exchanges,
     freezing,
     gate,
     observing,
@@ -31,15 +35,16 @@ from proposals import (
     settling,
 )
 from proposals.attempts import WORKER, Claim, record
-from proposals.exceptions import StaleTarget, TargetRefused, VoidedKey
+from proposals.exceptions import StaleTarget, TargetRefused, TargetUnavailable, VoidedKey
 from proposals.lifecycle import Status
-from proposals.models import Execution, Proposal
+from proposals.models import Exchange, Execution, Proposal
 from proposals.policy import Effect
 from proposals.registry import Outcome, registry
 
 logger = logging.getLogger(__name__)
 
 
+STALE = "The target changed after it was checked, so nothing was written."
 DESCRIBED_ANEW = "How the table may be written to was changed after this was checked."
 
 
@@ -55,25 +60,43 @@ def run(execution_id: UUID | str) -> None:
         else:
             settling.give_back(claim, claim.refusal)
         return
+    if not claim.execution.is_transactional and not prepare(claim):
+        return
+    crashpoints.reach("prepare.done")
     if not intend(claim):
         return
     crashpoints.reach("intent.done")
+    write(claim)
+    crashpoints.reach("settle.done")
+
+
+def write(claim: Claim) -> None:
+    """Apply, and settle by what came of it."""
     try:
         outcome = apply(claim)
     except StaleTarget as error:
-        reason = "The target changed after it was checked, so nothing was written."
-        settling.close_unapplied(claim, settling.give_back, reason, found=error.found)
+        settling.close_unapplied(claim, settling.give_back, STALE, found=error.found)
     except VoidedKey:
         settling.give_back(claim, "An earlier attempt was stopped before it wrote anything.")
     except TargetRefused as error:
         settling.close_unapplied(claim, settling.fail, str(error))
     except Exception as error:  # the default branch is "unknown", never "failed" (protocols)
-        logger.exception("Applying %s did not end clearly", claim.execution)
-        settling.try_later(claim, error)
+        unclear(claim, error)
     else:
         crashpoints.reach("apply.done")
         settling.settle(claim, outcome)
-    crashpoints.reach("settle.done")
+
+
+def unclear(claim: Claim, error: Exception) -> None:
+    """What becomes of a write that did not end clearly, by what its delivery can promise."""
+    if claim.execution.is_transactional:
+        logger.exception("Applying %s did not end clearly", claim.execution)
+        settling.try_later(claim, error)
+    elif isinstance(error, TargetUnavailable):
+        settling.send_later(claim, error)
+    else:
+        logger.warning("%s has an unknown outcome: %s", claim.execution, type(error).__name__)
+        settling.lose_sight(claim, error)
 
 
 # Claim
@@ -97,10 +120,17 @@ def take(execution_id: UUID | str) -> Claim | None:
     )
     if execution is None:
         return None
+    had_intent = execution.intended_at is not None
+    if had_intent and not execution.is_transactional:
+        exchanges.missed(execution, now)
+        settling.lost(proposal, execution, now, settling.DIED)
+        return None
     if stop := freezing.stop_for(proposal):
         hold(proposal, execution, now, stop, settings.HELD_RETRY_SECONDS)
         return None
-    had_intent = execution.intended_at is not None
+    if closed := breakers.standing(execution.target, now, is_new=True):
+        hold(proposal, execution, now, closed.reason, (closed.until - now).total_seconds())
+        return None
     refusal = objection(proposal, execution, now)
     if not refusal and not had_intent:
         try:
@@ -181,6 +211,33 @@ def may_still_propose(proposal: Proposal) -> bool:
     return proposal.agent.may_propose(proposal.action)
 
 
+# Prepare
+
+
+def prepare(claim: Claim) -> bool:
+    """Find out before the intent what can be found out; nothing is sent that writes.
+
+    False if there is nothing to write now: it was given back, has failed, or is queued again.
+    """
+    try:
+        registry.get(claim.proposal.action).prepare(
+            claim.params, expected=claim.execution.of_check.before or {}
+        )
+    except StaleTarget as error:
+        settling.give_back(claim, STALE, found=error.found)
+    except TargetRefused as error:
+        settling.fail(claim, str(error))
+    except TargetUnavailable as error:
+        settling.send_later(claim, error, was_tried=False)
+    except Exception as error:  # whatever it was, nothing was sent
+        logger.exception("Preparing %s failed", claim.execution)
+        told = TargetUnavailable(f"Nothing was sent: {type(error).__name__} while preparing.")
+        settling.send_later(claim, told, was_tried=False)
+    else:
+        return True
+    return False
+
+
 # Intent
 
 
@@ -188,28 +245,44 @@ def may_still_propose(proposal: Proposal) -> bool:
 def intend(claim: Claim) -> bool:
     """Durably say "about to write", before the first byte leaves.
 
-    False if the fence has moved, or if something froze it since the claim: then it is handed back.
+    False if the fence has moved, or if something froze it since the claim, or its target is to be
+    left alone: then it is handed back.
     """
     freezing.hold_gate()
     proposal = Proposal.objects.select_related("agent", "run").lock(claim.proposal.pk)
     now = clock.now()
     execution = claim.execution
     if stop := freezing.stop_for(proposal):
-        if not claim.had_intent:
-            attempts.mine(execution, status=Execution.Status.QUEUED, lease_until=None)
-            execution.status = Execution.Status.QUEUED
-        hold(proposal, execution, now, stop, settings.HELD_RETRY_SECONDS)
+        step_back(claim, proposal, now, stop, settings.HELD_RETRY_SECONDS)
         return False
     if not claim.had_intent and is_described_anew(claim):
         settling.give_back(claim, DESCRIBED_ANEW)
         return False
     if not attempts.mine(
-        execution, status=Execution.Status.INTENDED, intended_at=execution.intended_at or now
+        execution,
+        status=Execution.Status.INTENDED,
+        intended_at=execution.intended_at or now,
+        first_sent_at=execution.first_sent_at or now,
+        lease_until=now + timedelta(seconds=settings.EXECUTION_LEASE_SECONDS),
     ):
         return False
+    if closed := breakers.admit(execution.target, now, is_new=True):
+        execution.status = Execution.Status.INTENDED
+        attempts.mine(execution, intended_at=None, first_sent_at=None)
+        step_back(claim, proposal, now, closed.reason, (closed.until - now).total_seconds())
+        return False
+    exchanges.begin(execution, Exchange.Purpose.SEND, now)
     execution.intended_at = execution.intended_at or now
     record(proposal, execution, "execution.intended", now)
     return True
+
+
+def step_back(claim: Claim, proposal: Proposal, now: datetime, reason: str, seconds: float) -> None:
+    """Hand a claim back before its intent, with the reason for which it has to wait."""
+    if not claim.had_intent:
+        attempts.mine(claim.execution, status=Execution.Status.QUEUED, lease_until=None)
+        claim.execution.status = Execution.Status.QUEUED
+    hold(proposal, claim.execution, now, reason, seconds)
 
 
 def is_described_anew(claim: Claim) -> bool:

@@ -1,7 +1,8 @@
-"""The end of an attempt: settled as written, closed as not written, or left for later.
+"""The end of an attempt: settled as written, closed as not written, left for later, or unknown.
 
-Each end happens under the lock of the proposal and only while the fence is still ours. An attempt
-that had an intent is closed as not written only after its key was voided at the target.
+Each end happens under the lock of the proposal and only while the fence is still ours. Of a target
+that shares its transaction, an attempt that had an intent is closed as not written only after its
+key was voided there. Of any other, only a clear answer closes it, and without one it is UNKNOWN.
 """
 
 import logging
@@ -13,19 +14,34 @@ from django.db import transaction
 
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import attempts, bell, crashpoints
+from proposals import attempts, bell, crashpoints, exchanges
 from proposals.attempts import ACTOR, Claim, facts_of, record
-from proposals.exceptions import ActionError
+from proposals.exceptions import OutcomeUnknown, TargetUnavailable
 from proposals.lifecycle import WITHOUT_A_WRITE, Status, transition
-from proposals.models import Execution, Proposal
+from proposals.models import Exchange, Execution, Proposal
+from proposals.redaction import redact
 from proposals.registry import Outcome, registry
 
 logger = logging.getLogger(__name__)
+UNCLEAR, REFUSED_EARLY = "outcome-unclear", "refused-early"
+WITHOUT_EVIDENCE = "It reported success without any evidence of it."
+DIED = "The worker that sent it ended before it heard an answer."
+End = Exchange.End
+
+
+def settle(claim: Claim, outcome: Outcome) -> None:
+    """Record what was written: result, after-image, compensation and status, all or nothing.
+
+    What cannot show how it knows is not believed: it is unknown.
+    """
+    if not claim.execution.is_transactional and not outcome.evidence:
+        lose_sight(claim, OutcomeUnknown(WITHOUT_EVIDENCE))
+        return
+    settle_with_evidence(claim, outcome)
 
 
 @transaction.atomic
-def settle(claim: Claim, outcome: Outcome) -> None:
-    """Record what was written: result, after-image, compensation and status, all or nothing."""
+def settle_with_evidence(claim: Claim, outcome: Outcome) -> None:
     proposal = Proposal.objects.select_related("agent", "run").lock(claim.proposal.pk)
     now = clock.now()
     compensation = outcome.compensation.as_json() if outcome.compensation else None
@@ -36,16 +52,20 @@ def settle(claim: Claim, outcome: Outcome) -> None:
         result=outcome.result,
         after=outcome.after,
         compensation=compensation,
+        evidence=outcome.evidence,
+        **resolution(claim, now),
     ):
-        late_evidence(proposal, claim.execution, now)
+        late_evidence(proposal, claim.execution, now, end=End.APPLIED, evidence=outcome.evidence)
         return
+    exchanges.finish(claim.execution, End.APPLIED, now, evidence=outcome.evidence)
     transition(
         proposal,
         Status.COMMITTED,
         actor=ACTOR,
         at=now,
         body=facts_of(claim.execution)
-        | {"result": digest(outcome.result), "after": digest(outcome.after)},
+        | {"result": digest(outcome.result), "after": digest(outcome.after)}
+        | known_by(claim, outcome.evidence),
         result=outcome.result,
         error=None,
         reason="",
@@ -55,6 +75,19 @@ def settle(claim: Claim, outcome: Outcome) -> None:
     if proposal.compensates_id:
         mark_undone(proposal, now)
     crashpoints.reach("settle.written")
+
+
+def resolution(claim: Claim, now: datetime) -> dict[str, Any]:
+    """What else changes in the row of an unknown outcome that is unknown no longer."""
+    if not claim.is_inquiry:
+        return {}
+    return {"resolved_at": now, "ask_at": None, "lease_until": None}
+
+
+def known_by(claim: Claim, evidence: dict[str, Any] | None) -> dict[str, Any]:
+    """How it is known, for the ledger: by which step, and the digest of what was answered."""
+    found: dict[str, Any] = {"resolved_by": claim.how} if claim.is_inquiry else {}
+    return found | ({"evidence": digest(evidence)} if evidence else {})
 
 
 def mark_undone(undo: Proposal, now: datetime) -> None:
@@ -95,7 +128,11 @@ def close_unapplied(claim: Claim, close: Any, reason: str, **facts: Any) -> None
     """Close an attempt that had an intent as not applied: void its key first, for ever.
 
     If the key turns out to have applied after all, that is the truth, and it is settled instead.
+    Other targets keep no receipts: what says so here is their own clear answer to the first send.
     """
+    if not claim.execution.is_transactional:
+        close(claim, reason, **facts)
+        return
     try:
         outcome = registry.get(claim.proposal.action).void(claim.params, key=claim.execution.key)
     except Exception as error:  # as long as the key may still apply, nothing is decided
@@ -122,6 +159,7 @@ def give_back(claim: Claim, reason: str, *, found: dict[str, Any] | None = None)
         error={"code": "returned", "detail": reason, "retryable": True},
     ):
         return
+    exchanges.finish(claim.execution, End.STALE, now)
     body = facts_of(claim.execution) | {"reason": reason}
     if claim.is_expired:
         transition(proposal, Status.EXPIRED, actor=ACTOR, at=now, body=body, reason=reason)
@@ -139,25 +177,112 @@ def give_back(claim: Claim, reason: str, *, found: dict[str, Any] | None = None)
     bell.ring_check(proposal.pk)
 
 
+FAILURES = {
+    End.REFUSED: "target-refused",
+    End.ABSENT: "not-applied",
+    End.UNSENT: "target-unavailable",
+}
+
+
 @transaction.atomic
-def fail(claim: Claim, reason: str) -> None:
+def fail(claim: Claim, reason: str, *, end: End = End.REFUSED) -> None:
     """Record that the target definitely did not take it. A person may retry."""
     proposal = Proposal.objects.select_related("agent", "run").lock(claim.proposal.pk)
     now = clock.now()
-    error = {"code": "target-refused", "detail": reason[:500], "retryable": True}
+    reason = redact(reason)
+    error = {"code": FAILURES[end], "detail": reason[:500], "retryable": True}
     if not attempts.mine(
-        claim.execution, status=Execution.Status.FAILED, settled_at=now, error=error
+        claim.execution,
+        status=Execution.Status.FAILED,
+        settled_at=now,
+        error=error,
+        **resolution(claim, now),
     ):
+        late_evidence(proposal, claim.execution, now, end=end)
         return
+    exchanges.finish(claim.execution, end, now)
     transition(
         proposal,
         Status.FAILED,
         actor=ACTOR,
         at=now,
-        body=facts_of(claim.execution) | {"error": error["code"]},
+        body=facts_of(claim.execution) | {"error": error["code"]} | known_by(claim, None),
         reason=reason[:500],
         error=error,
     )
+
+
+@transaction.atomic
+def send_later(claim: Claim, error: TargetUnavailable, *, was_tried: bool = True) -> None:
+    """Nothing was sent or taken: queue it again, and after enough tries say that it failed."""
+    proposal = Proposal.objects.select_related("agent", "run").lock(claim.proposal.pk)
+    now = clock.now()
+    execution = claim.execution
+    detail = exchanges.detail_of(error)
+    execution.unsent += 1
+    if execution.unsent >= settings.UNSENT_MAX_TRIES:
+        if not was_tried:
+            exchanges.looked_in_vain(execution, now, error)
+        fail(claim, detail, end=End.UNSENT)
+        return
+    pause = error.retry_after or min(2**execution.unsent, settings.EXECUTION_LEASE_SECONDS)
+    if not attempts.mine(
+        execution,
+        status=Execution.Status.QUEUED,
+        run_after=now + timedelta(seconds=pause),
+        lease_until=None,
+        intended_at=None,
+        first_sent_at=None,
+        unsent=execution.unsent,
+        error={"code": FAILURES[End.UNSENT], "detail": detail, "retryable": True},
+    ):
+        return
+    if was_tried:
+        exchanges.finish(execution, End.UNSENT, now, error=error)
+    else:
+        exchanges.looked_in_vain(execution, now, error)
+    record(proposal, execution, "execution.unsent", now, error=detail)
+
+
+@transaction.atomic
+def lose_sight(claim: Claim, error: Exception) -> None:
+    """Something was sent, and nothing clear came back: it is unknown from this moment on."""
+    proposal = Proposal.objects.select_related("agent", "run").lock(claim.proposal.pk)
+    now = clock.now()
+    if not lost(proposal, claim.execution, now, exchanges.detail_of(error)):
+        late_evidence(proposal, claim.execution, now, end=End.UNCLEAR, error=error)
+        return
+    exchanges.finish(claim.execution, End.UNCLEAR, now, error=error)
+
+
+def lost(proposal: Proposal, execution: Execution, now: datetime, detail: str) -> bool:
+    """Move a locked proposal to UNKNOWN; `resolving` takes it from there. False if not ours."""
+    detail = detail[:500]
+    trouble = {"code": UNCLEAR, "detail": detail, "retryable": False}
+    if not attempts.mine(
+        execution,
+        status=Execution.Status.UNKNOWN,
+        unclear_at=execution.unclear_at or now,
+        last_unclear_at=now,
+        ask_at=None if execution.is_transactional else now,
+        lease_until=None,
+        settled_at=now,
+        error=trouble,
+    ):
+        return False
+    if proposal.status == Status.UNKNOWN:
+        record(proposal, execution, "execution.unclear", now, error=detail)
+        return True
+    transition(
+        proposal,
+        Status.UNKNOWN,
+        actor=ACTOR,
+        at=now,
+        body=facts_of(execution) | {"error": detail},
+        reason=f"It is not known whether this was written: {detail}"[:500],
+        error=trouble,
+    )
+    return True
 
 
 @transaction.atomic
@@ -166,26 +291,26 @@ def try_later(claim: Claim, error: Exception) -> None:
     proposal = Proposal.objects.select_related("agent", "run").lock(claim.proposal.pk)
     now = clock.now()
     execution = claim.execution
-    detail = str(error) if isinstance(error, ActionError) else type(error).__name__
-    trouble = {"code": "outcome-unclear", "detail": detail[:500], "retryable": False}
+    detail = exchanges.detail_of(error)
+    trouble = {"code": UNCLEAR, "detail": detail[:500], "retryable": False}
     if execution.fence < settings.EXECUTION_MAX_ATTEMPTS:
         wait = timedelta(seconds=min(2**execution.fence, settings.EXECUTION_LEASE_SECONDS))
         if attempts.mine(execution, lease_until=now + wait, error=trouble):
             record(proposal, execution, "execution.postponed", now, error=detail[:500])
         return
-    if attempts.mine(execution, status=Execution.Status.UNKNOWN, settled_at=now, error=trouble):
-        transition(
-            proposal,
-            Status.UNKNOWN,
-            actor=ACTOR,
-            at=now,
-            body=facts_of(execution) | {"error": trouble["detail"]},
-            reason=f"It is not known whether this was written: {trouble['detail']}"[:500],
-            error=trouble,
-        )
+    lost(proposal, execution, now, detail)
 
 
-def late_evidence(proposal: Proposal, execution: Execution, now: datetime) -> None:
-    """A worker that lost its lease saw its write succeed: keep that as evidence, change nothing."""
-    record(proposal, execution, "execution.late_evidence", now)
+def late_evidence(
+    proposal: Proposal,
+    execution: Execution,
+    now: datetime,
+    *,
+    end: str,
+    error: Exception | None = None,
+    evidence: dict[str, Any] | None = None,
+) -> None:
+    """A worker that lost its lease heard how it ended: keep that as evidence, change nothing."""
+    exchanges.heard_late(execution, end, now, error=error, evidence=evidence)
+    record(proposal, execution, "execution.late_evidence", now, end=end)
     logger.warning("%s was settled by another worker first", execution)

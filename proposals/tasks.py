@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
-from proposals import dispatch, execution
+from proposals import dispatch, execution, resolving
 from proposals.notices import post
 
 
@@ -16,6 +16,11 @@ def check(*, row_id: str, **kwargs: Any) -> None:
 @shared_task(name="proposals.execute")
 def execute(*, row_id: str, **kwargs: Any) -> None:
     execution.run(row_id)
+
+
+@shared_task(name="proposals.resolve")
+def resolve(*, row_id: str, **kwargs: Any) -> None:
+    resolving.run(row_id)
 
 
 @shared_task(name="proposals.notify")

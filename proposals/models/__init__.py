@@ -8,6 +8,7 @@ from proposals.models.freeze import Freeze
 from proposals.models.invitation import Invitation
 from proposals.models.notice import Letter, Notice, NoticePreference, Webhook
 from proposals.models.operator_token import OperatorToken
+from proposals.models.outside import Attestation, Breaker, Exchange
 from proposals.models.proposal import Evidence, IdempotencyKey, Proposal, Revision, Run
 from proposals.models.review import Review
 from proposals.models.rule_hits import RuleHits, RuleTally
@@ -17,10 +18,13 @@ from proposals.models.target import Database, DescribedTable, Secret, Wiring
 __all__ = [
     "Agent",
     "AgentToken",
+    "Attestation",
+    "Breaker",
     "Check",
     "Database",
     "DescribedTable",
     "Evidence",
+    "Exchange",
     "Execution",
     "Freeze",
     "Grant",

@@ -12,6 +12,7 @@ from django.utils.crypto import salted_hmac
 from ledger.canonical import CanonicalJSONField
 from ledger.identifiers import uuid7
 from proposals.exceptions import IllegalTransition
+from proposals.registry import Delivery, registry
 
 
 def downstream_key(proposal_id: UUID, generation: int) -> str:
@@ -23,6 +24,18 @@ def downstream_key(proposal_id: UUID, generation: int) -> str:
     message = f"v1/{len(str(proposal_id))}:{proposal_id}/{generation}"
     keyed = salted_hmac("countersign.downstream-key", message, algorithm="sha256")
     return base64.b32encode(keyed.digest()).decode().rstrip("=").lower()
+
+
+def reach_of(action_name: str, params: dict[str, Any]) -> tuple[str, str]:
+    """How far an action can promise one effect, and which other system it reaches.
+
+    What cannot be told promises nothing, so that nothing is ever sent twice for it.
+    """
+    try:
+        action = registry.get(action_name)
+        return action.delivery.value, action.target(params)[:300]
+    except Exception:
+        return Delivery.UNCERTAIN.value, ""
 
 
 class ExecutionQuerySet(models.QuerySet["Execution"]):
@@ -37,7 +50,10 @@ class ExecutionQuerySet(models.QuerySet["Execution"]):
         if proposal.is_observed:
             raise IllegalTransition("What is only observed is never executed.")
         attempt = self.filter(proposal=proposal).count() + 1
+        delivery, target = reach_of(proposal.action, check.revision.params)
         queued: Execution = self.create(
+            delivery=delivery,
+            target=target,
             proposal=proposal,
             of_check=check,
             attempt=attempt,
@@ -56,6 +72,14 @@ class ExecutionQuerySet(models.QuerySet["Execution"]):
                 status__in=[Execution.Status.CLAIMED, Execution.Status.INTENDED],
                 lease_until__lte=now,
             )
+        )
+
+    def to_ask(self, now: datetime) -> "ExecutionQuerySet":
+        """Unknown outcomes about which the target is to be asked now, and nobody is asking."""
+        return self.filter(
+            Q(lease_until=None) | Q(lease_until__lte=now),
+            status=Execution.Status.UNKNOWN,
+            ask_at__lte=now,
         )
 
 
@@ -90,10 +114,35 @@ class Execution(models.Model):
     claimed_by = models.CharField(max_length=128, blank=True)
     intended_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)
+    delivery = models.CharField(
+        max_length=16,
+        choices=[(each.value, each.value) for each in Delivery],
+        default=Delivery.TRANSACTIONAL.value,
+        help_text="How far the action could promise one effect when this was queued.",
+    )
+    target = models.CharField(max_length=300, blank=True, help_text="Which other system it reaches")
+    unsent = models.PositiveSmallIntegerField(
+        default=0, help_text="How often it certainly did not reach the target."
+    )
+    first_sent_at = models.DateTimeField(
+        null=True, help_text="Since when the target may know the key."
+    )
+    unclear_at = models.DateTimeField(null=True, help_text="Since when its outcome is unknown.")
+    last_unclear_at = models.DateTimeField(
+        null=True, help_text="When something was last sent without a clear answer."
+    )
+    ask_at = models.DateTimeField(
+        null=True, help_text="When to ask the target again; while unknown, none means people."
+    )
+    asked = models.PositiveSmallIntegerField(default=0, help_text="Probes without a clear answer.")
+    resends = models.PositiveIntegerField(default=0)
+    absent_at = models.DateTimeField(null=True, help_text="When a probe first knew nothing of it.")
+    resolved_at = models.DateTimeField(null=True, help_text="When its unknown outcome was known.")
     found = CanonicalJSONField(null=True)
     result = CanonicalJSONField(null=True)
     after = CanonicalJSONField(null=True)
     compensation = CanonicalJSONField(null=True)
+    evidence = CanonicalJSONField(null=True)
     error = CanonicalJSONField(null=True)
     created_at = models.DateTimeField()
 
@@ -112,17 +161,29 @@ class Execution(models.Model):
                 condition=Q(status="committed"),
                 name="execution_one_commit_per_proposal",
             ),
+            models.CheckConstraint(
+                condition=~Q(status="committed")
+                | Q(delivery="transactional")
+                | Q(evidence__isnull=False),
+                name="execution_committed_with_evidence",
+            ),
         ]
         indexes = [
             models.Index(
                 fields=["run_after"],
                 name="execution_open",
                 condition=Q(status__in=["queued", "claimed", "intended"]),
-            )
+            ),
+            models.Index(fields=["ask_at"], name="execution_to_ask", condition=Q(status="unknown")),
         ]
 
     def __str__(self) -> str:
         return f"{self.proposal_id} attempt {self.attempt}"
+
+    @property
+    def is_transactional(self) -> bool:
+        """Whether the target keeps a receipt with the effect, so that asking again is safe."""
+        return self.delivery == Delivery.TRANSACTIONAL
 
     @property
     def is_open(self) -> bool:

@@ -2,7 +2,7 @@
 
 Each takes an id, locks the row, and trusts only what it reads under that lock. Locks are taken in
 one order: step of a run's undo, the gate of freezes, agent, proposal (an undo before what it
-undoes), execution, budget scopes, ledger stream.
+undoes), execution, breaker, budget scopes, ledger stream.
 """
 
 from proposals.services.agents import (
@@ -13,6 +13,7 @@ from proposals.services.agents import (
     rotate_token,
     set_observed,
 )
+from proposals.services.attesting import ask_again, attest, try_target
 from proposals.services.configuration import (
     change_agent,
     create_agent,
@@ -70,6 +71,8 @@ __all__ = [
     "advance_run_undo",
     "allow_always",
     "amend",
+    "ask_again",
+    "attest",
     "change_agent",
     "change_database",
     "change_rule",
@@ -121,6 +124,7 @@ __all__ = [
     "switch_database",
     "switch_table",
     "test_webhook",
+    "try_target",
     "undo",
     "undo_by_agent",
     "undo_run",

@@ -141,6 +141,11 @@ def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
     proposal = Proposal.objects.get(pk=proposal_id)
     require(proposal, Status.UNKNOWN)
     execution = proposal.executions.filter(status=Execution.Status.UNKNOWN).latest("attempt")
+    if not execution.is_transactional:
+        raise IllegalTransition(
+            "This target keeps no receipt that could be asked for: say what you found there.",
+            status=proposal.status,
+        )
     outcome = void(proposal, execution)
     compensation = outcome.compensation if outcome else None
     with transaction.atomic():
@@ -163,6 +168,7 @@ def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
             result=outcome.result if outcome else None,
             after=outcome.after if outcome else None,
             compensation=compensation.as_json() if compensation else None,
+            resolved_at=now,
         )
         if not settled:  # what the target said was about an attempt that is no longer the one
             raise IllegalTransition(

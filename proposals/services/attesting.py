@@ -1,0 +1,301 @@
+"""What people find out about an unknown outcome that the machine cannot settle.
+
+A person vouches for it, with evidence: the outcome is settled by what they say, and the ledger says
+that they did. Above an amount two independent people must find the same. Nobody vouches for what
+their own agent wrote.
+"""
+
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+
+from ledger import clock, entries
+from ledger.canonical import digest
+from proposals import breakers, rights, seats, settling, text
+from proposals.exceptions import IllegalTransition, InvalidRequest, NotEligible, NotFound
+from proposals.lifecycle import Status, require, transition
+from proposals.models import Attestation, Breaker, Execution, Proposal
+from proposals.registry import Outcome, registry
+from proposals.services.decisions import invalid
+
+Finding = Attestation.Finding
+LONGEST_REFERENCE, LONGEST_EVIDENCE = 200, 2000
+
+
+def attest(
+    *,
+    proposal_id: UUID,
+    person: Any,
+    finding: str,
+    reference: str = "",
+    evidence: str = "",
+    retry_is_safe: bool = False,
+) -> Proposal:
+    """Record what a person found out, and settle the outcome if that is enough.
+
+    `applied` needs the target's own reference of the effect, `not_applied` needs evidence and the
+    tick that a retry is safe; `cannot_tell` needs evidence and settles nothing. Above
+    SECOND_PERSON_ABOVE it is enough when two people find the same. Raises NotFound, NotEligible,
+    IllegalTransition unless the outcome is unknown and nobody is asking the target just now, or
+    InvalidRequest with a fault per field.
+    """
+    reference, evidence = reference.strip(), evidence.strip()
+    require_sound(finding, reference, evidence, retry_is_safe)
+    with transaction.atomic():
+        proposal = locked(proposal_id)
+        if refusal := ineligibility(person, proposal):
+            raise NotEligible(refusal)
+        require(proposal, Status.UNKNOWN)
+        execution = unknown_execution(proposal)
+        if execution.is_transactional:
+            raise IllegalTransition(
+                "This target keeps a receipt: ask it instead.", status=proposal.status
+            )
+        now = clock.now()
+        if execution.lease_until is not None and execution.lease_until > now:
+            raise IllegalTransition(
+                "The target is being asked just now; look again in a minute.",
+                status=proposal.status,
+            )
+        given = Attestation.objects.create(
+            execution=execution,
+            person=person,
+            finding=finding,
+            reference=reference,
+            evidence=evidence,
+            created_at=now,
+        )
+        note(proposal, execution, given, now)
+        who = agreed(proposal, execution, given)
+        if finding != Finding.CANNOT_TELL and len(who) >= people_needed(execution):
+            settle(proposal, execution, given, who, now)
+    return proposal
+
+
+def require_sound(finding: str, reference: str, evidence: str, retry_is_safe: bool) -> None:
+    """Raise InvalidRequest for what says less than it has to."""
+    if finding not in Finding.values:
+        raise invalid(
+            "finding", "required", "Say what you found: applied, not applied, or neither."
+        )
+    if finding == Finding.APPLIED and not reference:
+        raise invalid("reference", "required", "Enter the target's own reference of the effect.")
+    if len(reference) > LONGEST_REFERENCE or text.alarming(reference):
+        raise invalid(
+            "reference",
+            "invalid",
+            f"A reference is at most {LONGEST_REFERENCE} plain characters.",
+        )
+    if len(evidence) > LONGEST_EVIDENCE:
+        raise invalid("evidence", "too-long", f"At most {LONGEST_EVIDENCE} characters.")
+    if not evidence and finding != Finding.APPLIED:
+        raise invalid("evidence", "required", "Say where you looked and what you saw there.")
+    if finding == Finding.NOT_APPLIED and not retry_is_safe:
+        raise invalid(
+            "retry_is_safe",
+            "required",
+            "Tick that a retry is safe; if you are not sure, choose that you cannot tell.",
+        )
+
+
+def ineligibility(person: Any, proposal: Proposal) -> str:
+    """Why this person may not settle this outcome; empty if they may."""
+    if not rights.has(person, rights.RETRY):
+        return "Settling an unknown outcome takes the right of an operator."
+    if proposal.agent and seats.person(person) == seats.person(proposal.agent.owner):
+        return f"You own the agent {proposal.agent.name}: somebody else has to settle what it did."
+    if proposal.proposer_id and seats.person(person) == seats.person(proposal.proposer):
+        return "You proposed this: somebody else has to settle what became of it."
+    return ""
+
+
+def people_needed(execution: Execution) -> int:
+    """How many people must find the same: two above an amount, and where the amount is unclear."""
+    amount = ((execution.of_check.impact or {}).get("amount") or {}).get("amount")
+    if amount is None:
+        return 1
+    try:
+        return 2 if abs(Decimal(str(amount))) > settings.SECOND_PERSON_ABOVE else 1
+    except InvalidOperation:
+        return 2
+
+
+def agreed(proposal: Proposal, execution: Execution, given: Attestation) -> list[Attestation]:
+    """The latest findings of distinct people who may still settle this, where they are the same."""
+    latest: dict[str, Attestation] = {}
+    found = Attestation.objects.filter(execution=execution).select_related("person").order_by("id")
+    for each in found:
+        if not ineligibility(each.person, proposal):
+            latest[seats.person(each.person)] = each
+    return [each for each in latest.values() if each.claim == given.claim]
+
+
+def settle(
+    proposal: Proposal,
+    execution: Execution,
+    given: Attestation,
+    who: list[Attestation],
+    now: datetime,
+) -> None:
+    """Settle a locked unknown outcome by what people vouch for."""
+    actors = [f"user:{each.person_id}" for each in who]
+    evidence = {
+        "attested_by": actors,
+        "reference": given.reference,
+        "said": [each.evidence for each in who],
+    }
+    facts = {
+        "attempt": execution.attempt,
+        "key": execution.key,
+        "resolved_by": "people",
+        "by": actors,
+        "evidence": digest(evidence),
+    }
+    if given.finding == Finding.APPLIED:
+        settle_applied(proposal, execution, given, evidence, facts, now)
+        return
+    detail = "People looked at the target: it was not written."
+    close(execution, now, status=Execution.Status.FAILED, evidence=evidence)
+    transition(
+        proposal,
+        Status.FAILED,
+        at=now,
+        body=facts,
+        reason=detail,
+        error={"code": "not-applied", "detail": detail, "retryable": True},
+        **actor_of(given.person),
+    )
+
+
+def settle_applied(
+    proposal: Proposal,
+    execution: Execution,
+    given: Attestation,
+    evidence: dict[str, Any],
+    facts: dict[str, Any],
+    now: datetime,
+) -> None:
+    outcome = attested_outcome(proposal, execution, given.reference)
+    compensation = outcome.compensation
+    after = outcome.after or execution.of_check.after or {}
+    close(
+        execution,
+        now,
+        status=Execution.Status.COMMITTED,
+        result=outcome.result,
+        after=after,
+        compensation=compensation.as_json() if compensation else None,
+        evidence=evidence,
+    )
+    transition(
+        proposal,
+        Status.COMMITTED,
+        at=now,
+        body=facts | {"result": digest(outcome.result), "after": digest(after)},
+        result=outcome.result,
+        error=None,
+        reason="",
+        committed_at=now,
+        **actor_of(given.person),
+    )
+    if proposal.compensates_id:
+        settling.mark_undone(proposal, now)
+
+
+def attested_outcome(proposal: Proposal, execution: Execution, reference: str) -> Outcome:
+    """What the action makes of a reference; an action that is gone makes nothing more of it."""
+    try:
+        action = registry.get(proposal.action)
+        return action.attested(execution.of_check.revision.params, reference=reference)
+    except InvalidRequest:
+        raise
+    except Exception:
+        return Outcome(result={"reference": reference}, after={})
+
+
+def close(execution: Execution, now: datetime, **changes: Any) -> None:
+    """Close an unknown attempt; whoever is asking about it just now comes too late."""
+    unknown = Execution.objects.filter(pk=execution.pk, status=Execution.Status.UNKNOWN)
+    unknown.update(
+        settled_at=now,
+        resolved_at=now,
+        ask_at=None,
+        lease_until=None,
+        fence=execution.fence + 1,
+        **changes,
+    )
+
+
+def note(proposal: Proposal, execution: Execution, given: Attestation, now: datetime) -> None:
+    entries.append(
+        chain=proposal,
+        kind="proposal.attested",
+        at=now,
+        body={
+            "attempt": execution.attempt,
+            "key": execution.key,
+            "finding": given.finding,
+            "evidence": digest([given.reference, given.evidence]),
+        },
+        **actor_of(given.person),
+        **proposal.look_ups(),
+    )
+    proposal.save_chain()
+
+
+@transaction.atomic
+def ask_again(*, proposal_id: UUID, person: Any) -> None:
+    """Have the target asked about an unknown outcome now, where the machine can ask it at all.
+
+    Raises NotFound, NotEligible, or IllegalTransition where it cannot, or somebody is asking.
+    """
+    proposal = locked(proposal_id)
+    if not rights.has(person, rights.RETRY):
+        raise NotEligible("Asking the target takes the right of an operator.")
+    require(proposal, Status.UNKNOWN)
+    now = clock.now()
+    execution = unknown_execution(proposal)
+    waits = Execution.objects.filter(pk=execution.pk, ask_at__isnull=False)
+    if not waits.filter(lease_until=None).update(ask_at=now):
+        raise IllegalTransition(
+            "The machine cannot ask this target, or is asking it just now.", status=proposal.status
+        )
+
+
+@transaction.atomic
+def try_target(*, breaker_id: int, person: Any) -> Breaker:
+    """Let one call to a target through now that is left alone. Raises NotFound, NotEligible."""
+    if not rights.has(person, rights.RETRY):
+        raise NotEligible("Trying a target takes the right of an operator.")
+    found = Breaker.objects.select_for_update().filter(pk=breaker_id).first()
+    if found is None:
+        raise NotFound
+    if found.is_open:
+        found.retry_at = clock.now()
+        found.save(update_fields=["retry_at"])
+        breakers.record(found, "breaker.tried", f"user:{person.pk}", {}, name_of(person))
+    return found
+
+
+def unknown_execution(proposal: Proposal) -> Execution:
+    unknown = proposal.executions.filter(status=Execution.Status.UNKNOWN)
+    return unknown.select_related("of_check__revision").latest("attempt")
+
+
+def locked(proposal_id: UUID) -> Proposal:
+    try:
+        return Proposal.objects.select_related("agent__owner", "proposer", "run").lock(proposal_id)
+    except Proposal.DoesNotExist:
+        raise NotFound from None
+
+
+def actor_of(person: Any) -> dict[str, Any]:
+    return {"actor": f"user:{person.pk}", "actor_name": name_of(person)}
+
+
+def name_of(person: Any) -> str:
+    return person.get_full_name() or person.get_username()
