@@ -74,7 +74,7 @@ def heard_late(
 def missed(execution: Execution, now: datetime) -> int:
     """Close as lost what processes left open that died before they heard an answer."""
     left = Exchange.objects.filter(execution=execution, ended_at=None)
-    lost = left.exclude(fence=execution.fence).update(end=End.LOST, ended_at=now)
+    lost = left.update(end=End.LOST, ended_at=now)
     for _ in range(lost):
         breakers.heard(execution.target, End.LOST, now)
     return lost

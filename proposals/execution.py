@@ -62,7 +62,6 @@ def run(execution_id: UUID | str) -> None:
         return
     if not claim.execution.is_transactional and not prepare(claim):
         return
-    crashpoints.reach("prepare.done")
     if not intend(claim):
         return
     crashpoints.reach("intent.done")
@@ -122,8 +121,7 @@ def take(execution_id: UUID | str) -> Claim | None:
         return None
     had_intent = execution.intended_at is not None
     if had_intent and not execution.is_transactional:
-        exchanges.missed(execution, now)
-        settling.lost(proposal, execution, now, settling.DIED)
+        settling.left_behind(proposal, execution, now)
         return None
     if stop := freezing.stop_for(proposal):
         hold(proposal, execution, now, stop, settings.HELD_RETRY_SECONDS)
@@ -234,6 +232,7 @@ def prepare(claim: Claim) -> bool:
         told = TargetUnavailable(f"Nothing was sent: {type(error).__name__} while preparing.")
         settling.send_later(claim, told, was_tried=False)
     else:
+        crashpoints.reach("prepare.done")
         return True
     return False
 

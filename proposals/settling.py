@@ -255,6 +255,17 @@ def lose_sight(claim: Claim, error: Exception) -> None:
     exchanges.finish(claim.execution, End.UNCLEAR, now, error=error)
 
 
+def left_behind(proposal: Proposal, execution: Execution, now: datetime) -> None:
+    """A worker ended between its intent and an answer: nobody knows whether anything was sent.
+
+    Takes the fence from it, in case that it lives after all.
+    """
+    attempts.mine(execution, fence=execution.fence + 1)
+    execution.fence += 1
+    exchanges.missed(execution, now)
+    lost(proposal, execution, now, DIED)
+
+
 def lost(proposal: Proposal, execution: Execution, now: datetime, detail: str) -> bool:
     """Move a locked proposal to UNKNOWN; `resolving` takes it from there. False if not ours."""
     detail = detail[:500]
