@@ -543,7 +543,8 @@ class TestBreaker:
         self.pause_ends()
         assert run(new).status == "committed"
 
-    def test_opens_when_half_of_ten_calls_failed(self, the_depot):
+    def test_opens_when_half_of_ten_calls_failed(self, the_depot, settings):
+        settings.BREAKER_WINDOW_SECONDS = 3600
         for number in range(10):
             assert not Breaker.objects.exclude(opened_at=None).exists()
             the_depot.failing = {"prepare": "unavailable"} if number >= 5 else {}
