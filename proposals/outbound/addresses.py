@@ -23,6 +23,17 @@ LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 NUMBER = re.compile(r"\d+|0x[0-9a-f]*")
 LONGEST_NAME = 253
 NAT64, UNICAST = ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2000::/3")
+SPECIAL = [  # not of the internet, or the way to another one, though versions of the library differ
+    ipaddress.ip_network(one)
+    for one in (
+        "192.0.0.0/24",
+        "192.88.99.0/24",
+        "2001::/23",
+        "2001:db8::/32",
+        "2002::/16",
+        "3fff::/20",
+    )
+]
 METADATA = frozenset({"100.100.100.200", "192.0.0.192", "fd00:ec2::254"})  # and link-local ones
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -196,39 +207,35 @@ def look_up(destination: Destination, seconds: float) -> list[Any]:
 def is_public(text: str) -> bool:
     """Whether an address is one of the internet at large, also when it is wrapped in another."""
     try:
-        return all(is_of_the_internet(one) for one in unwrapped(text))
+        address = unwrapped(text)
     except ValueError:
         return False
+    if isinstance(address, ipaddress.IPv6Address) and address not in UNICAST:
+        return False
+    if any(address in network for network in SPECIAL):
+        return False
+    return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
 def is_never_meant(text: str) -> bool:
     """Whether it is no single host, or where machines in a cloud are given their credentials."""
     try:
-        return any(
-            one.is_link_local or one.is_multicast or one.is_unspecified or str(one) in METADATA
-            for one in unwrapped(text)
-        )
+        address = unwrapped(text)
     except ValueError:
         return True
+    return (
+        address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or str(address) in METADATA
+    )
 
 
-def is_of_the_internet(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address) and address not in UNICAST:
-        return False
-    return address.is_global and not (address.is_multicast or address.is_reserved)
-
-
-def unwrapped(text: str) -> list[Address]:
-    """An address, or those of version 4 that it stands for. Raises ValueError."""
+def unwrapped(text: str) -> Address:
+    """An address, or the one of version 4 that it stands for. Raises ValueError."""
     address: Address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv4Address):
-        return [address]
-    if address.ipv4_mapped:
-        return [address.ipv4_mapped]
-    if address.sixtofour:
-        return [address.sixtofour]
-    if address.teredo:
-        return list(address.teredo)
+        return address
     if address in NAT64:
-        return [ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)]
-    return [address]
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address

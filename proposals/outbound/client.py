@@ -78,10 +78,15 @@ def exchange(
     A redirection is an answer. A body longer than `most` bytes is cut, and the answer says so.
     """
     deadline = Deadline(seconds)
-    destination = addresses.examine(request.url, listed=listed, any_port=any_port)
-    message = written(request, destination)
-    endpoint = addresses.resolve(destination, seconds=deadline.left)
-    sock = connected(destination, endpoint, deadline)
+    try:
+        destination = addresses.examine(request.url, listed=listed, any_port=any_port)
+        message = written(request, destination)
+        endpoint = addresses.resolve(destination, seconds=deadline.left)
+        sock = connected(destination, endpoint, deadline)
+    except NotSent:
+        raise
+    except Exception as error:
+        raise NotSent(f"No connection: {reason(error)}.") from None
     try:
         send(sock, message, deadline)
         return answer(Wire(sock, deadline), request.method, most)
@@ -149,9 +154,9 @@ def connected(destination: Destination, endpoint: Endpoint, deadline: Deadline) 
         trust = trusted()
         deadline.bound(sock)
         return trust.wrap_socket(sock, server_hostname=destination.host)
-    except Exception as error:
+    except BaseException:
         sock.close()
-        raise NotSent(f"No connection: {reason(error)}.") from None
+        raise
 
 
 def trusted() -> ssl.SSLContext:

@@ -183,7 +183,7 @@ def record_webhook(webhook: Webhook, kind: str, person: Any, **facts: Any) -> No
         body={
             "webhook": webhook.pk,
             "name": webhook.name,
-            "host": webhooks.examine(webhook.url).hostname or "",
+            "host": webhooks.examine(webhook.url).host,
             "kinds": webhook.kind_names,
             "tiers": webhook.tier_names,
             "chat": webhook.is_chat,
