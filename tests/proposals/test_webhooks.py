@@ -330,6 +330,13 @@ class TestConfiguring:
         assert refusal.value.errors[0]["pointer"] == f"/{field}"
         assert not Webhook.objects.exists()
 
+    def test_one_that_may_no_longer_be_posted_to_can_be_switched_off(self, receiver, settings):
+        webhook = make_webhook(url=receiver.url)
+        settings.WEBHOOK_HOSTS = frozenset()
+        services.set_webhook_active(person=ada(), webhook_id=webhook.pk, is_active=False)
+        entry = LedgerEntry.objects.get(kind="webhook.switched_off")
+        assert entry.body["host"] == "127.0.0.1"
+
     def test_a_test_says_whether_it_arrived(self, receiver):
         webhook = make_webhook(url=receiver.url)
         assert services.test_webhook(person=ada(), webhook_id=webhook.pk) == ""

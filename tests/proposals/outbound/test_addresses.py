@@ -1,6 +1,9 @@
 """Which addresses may be asked for, which hosts are listed, and what a name may turn out to be."""
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -10,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 from approvals_site.outbound import hosts
 from proposals.outbound import addresses
 from proposals.outbound.addresses import NotSent, Refused, examine, resolve
+from tests.processes import ROOT
 from tests.proposals.outbound.servers import Names
 
 pytestmark = pytest.mark.once
@@ -131,6 +135,18 @@ class TestTheOperatorsList:
     def test_holds_no_pattern(self, host, with_ports):
         with pytest.raises(ImproperlyConfigured, match="COUNTERSIGN_HTTP_HOSTS lists"):
             hosts([host], setting="COUNTERSIGN_HTTP_HOSTS", with_ports=with_ports)
+
+    def test_is_read_at_the_start_which_is_refused_when_it_cannot_be(self, tmp_path):
+        def start(hosts):
+            env = os.environ | {"COUNTERSIGN_DATA": str(tmp_path), "COUNTERSIGN_HTTP_HOSTS": hosts}
+            say = "from approvals_site import settings; print(sorted(settings.HTTP_HOSTS))"
+            command = [sys.executable, "-c", say]
+            return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
+
+        assert start("A.internal:81,10.0.0.5").stdout == "['10.0.0.5', 'a.internal:81']\n"
+        refused = start("a.internal,*.internal")
+        assert refused.returncode != 0
+        assert "COUNTERSIGN_HTTP_HOSTS lists '*.internal'" in refused.stderr
 
     @pytest.mark.parametrize("host", ["a.example:80", "[fd00::5]:80"])
     def test_of_webhooks_holds_no_port(self, host):

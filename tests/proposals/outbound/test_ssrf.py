@@ -57,22 +57,18 @@ def met(canaries) -> int:
 def test_no_payload_reaches_a_canary_however_it_is_written(names, canaries, connections):
     port = canaries[0].port
     listed = {"hooks.example", f"hooks.example:{port}"}
-    asked = wrong = 0
+    asked = 0
     for url in payloads(port):
         for form in {url, url.replace("https:", "http:")}:
             for any_port in (True, False):
                 asked += 1
-                try:
+                with pytest.raises(NotSent):
                     exchange(Request("GET", form), listed=listed, any_port=any_port, seconds=2)
-                except NotSent:
-                    continue
-                wrong += 1
-                print("let through:", ascii(form))
-    tried = list(connections)
+                assert not connections, form
     reached = met(canaries)
     print(f"{len(payloads(port))} addresses, asked for {asked} times, reached a canary: {reached}")
     assert len(set(payloads(port))) >= 60
-    assert (wrong, tried, reached) == (0, [], 0)
+    assert reached == 0
 
 
 def test_no_redirection_leads_to_a_canary(names, canaries, connections):
