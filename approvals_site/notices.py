@@ -79,13 +79,3 @@ def mail(url: str, sender: str) -> dict[str, Any]:
         "DEFAULT_FROM_EMAIL": sender,
         "SERVER_EMAIL": address,
     }
-
-
-def hosts(listed: Collection[str]) -> frozenset[str]:
-    """Hosts that webhooks may reach wherever they are. Names alone: no pattern, port or path."""
-    for host in listed:
-        if not host or any(sign in host for sign in "*/@[] ") or host.count(":") == 1:
-            raise ImproperlyConfigured(
-                f"COUNTERSIGN_WEBHOOK_HOSTS lists {host!r}; it takes host names or addresses alone."
-            )
-    return frozenset(host.lower() for host in listed)

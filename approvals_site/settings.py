@@ -9,7 +9,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from approvals_site import notices
+from approvals_site import notices, outbound
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -386,10 +386,19 @@ COUNTERSIGN_URL = notices.public_url(
     outside=set(ALLOWED_HOSTS) - LOOPBACK,
     https=HTTPS,
 )
-WEBHOOK_HOSTS = notices.hosts(env.list("COUNTERSIGN_WEBHOOK_HOSTS", default=[]))
+WEBHOOK_HOSTS = outbound.hosts(
+    env.list("COUNTERSIGN_WEBHOOK_HOSTS", default=[]), setting="COUNTERSIGN_WEBHOOK_HOSTS"
+)
 MAIL_IS_ON = False
 vars().update(
     notices.mail(env.str("EMAIL_URL", default=""), env.str("DEFAULT_FROM_EMAIL", default=""))
+)
+
+# Hosts that HTTP actions may reach wherever they are, without TLS and at the port that is named.
+HTTP_HOSTS = outbound.hosts(
+    env.list("COUNTERSIGN_HTTP_HOSTS", default=[]),
+    setting="COUNTERSIGN_HTTP_HOSTS",
+    with_ports=True,
 )
 
 # How many processes `make run` starts where there is a Redis; the embedded default has one each.

@@ -27,7 +27,16 @@ VERBS = (
     "rights",
     "notices",
 )
-PURE = ("policy", "expressions", "registry", "lifecycle", "exceptions", "text")
+PURE = (
+    "policy",
+    "expressions",
+    "registry",
+    "lifecycle",
+    "exceptions",
+    "text",
+    "outbound.addresses",
+    "outbound.client",
+)
 
 
 def modules():

@@ -1,27 +1,18 @@
-"""Letters to webhooks: signed, to an address that was looked up once, and following nobody.
+"""Letters to webhooks: signed, and posted by the one guarded way out (`proposals.outbound`).
 
-Signed as Standard Webhooks v1 has it: HMAC-SHA256 over id, timestamp and body. The name is resolved
-here, every answer must be a public address unless the operator listed the host, and the connection
-goes to the very address that was examined: a second answer of the name server changes nothing.
+Signed as Standard Webhooks v1 has it: HMAC-SHA256 over id, timestamp and body. Webhooks may be at
+any port, and in a private network only where the operator listed the host.
 """
 
 import base64
 import hashlib
 import hmac
-import http.client
-import ipaddress
 import json
 import logging
 import secrets
-import socket
-import ssl
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 from django.db import transaction
@@ -31,14 +22,13 @@ from ledger import clock, entries
 from proposals import vault
 from proposals.models import Letter, Webhook
 from proposals.notices import sending, words
+from proposals.outbound import addresses, client
 
 logger = logging.getLogger(__name__)
 PREFIX = "whsec_"
-CONNECT_SECONDS, WHOLE_SECONDS = 5, 15
+WHOLE_SECONDS = 15
 LONGEST_ANSWER = 4096
 MOST_FAILURES = 20
-NAT64, UNICAST = ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("2000::/3")
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Refused(Exception):
@@ -48,76 +38,19 @@ class Refused(Exception):
 # Where to
 
 
-def examine(url: str) -> SplitResult:
+def examine(url: str) -> addresses.Destination:
     """The parts of an address that may be posted to, before it is looked up. Raises Refused."""
     try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise Refused("This is not an address.") from None
-    host = parts.hostname or ""
-    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-        raise Refused("An address has only plain ASCII characters, and no spaces.")
-    if not host or parts.scheme not in {"http", "https"} or port == 0:
-        raise Refused("An address begins with https:// and a host name.")
-    if parts.username is not None or parts.password is not None or parts.fragment:
-        raise Refused("An address holds no user, password or fragment.")
-    if parts.scheme == "http" and not is_listed(host):
-        raise Refused(
-            "An address begins with https://, unless the operator lists its host in "
-            "COUNTERSIGN_WEBHOOK_HOSTS."
-        )
-    return parts
+        return addresses.examine(url, listed=settings.WEBHOOK_HOSTS, any_port=True)
+    except client.Refused as refusal:
+        raise Refused(sentence(refusal)) from None
 
 
-def is_listed(host: str) -> bool:
-    """Whether the operator said that this very host may be reached wherever it is."""
-    return host.lower() in settings.WEBHOOK_HOSTS
-
-
-def resolve(host: str, port: int) -> str:
-    """One address of a host, looked up once. Raises Refused if any of its addresses is private."""
-    try:
-        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise Refused("The host name cannot be looked up.") from error
-    found = [str(answer[4][0]) for answer in answers]
-    if not is_listed(host) and not all(is_public(one) for one in found):
-        raise Refused(
-            "The host is in a private network; the operator can list it in "
-            "COUNTERSIGN_WEBHOOK_HOSTS."
-        )
-    return found[0]
-
-
-def is_public(text: str) -> bool:
-    """Whether an address is one of the internet at large, also when it is wrapped in another."""
-    try:
-        address: Address = ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        return False
-    return all(is_of_the_internet(one) for one in unwrapped(address))
-
-
-def is_of_the_internet(address: Address) -> bool:
-    if isinstance(address, ipaddress.IPv6Address) and address not in UNICAST:
-        return False
-    return address.is_global and not (address.is_multicast or address.is_reserved)
-
-
-def unwrapped(address: Address) -> list[Address]:
-    """An address, or the one of version 4 that it stands for."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return [address]
-    if address.ipv4_mapped:
-        return [address.ipv4_mapped]
-    if address.sixtofour:
-        return [address.sixtofour]
-    if address.teredo:
-        return list(address.teredo)
-    if address in NAT64:
-        return [ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)]
-    return [address]
+def sentence(error: Exception) -> str:
+    """What people read, with what the operator can do about it."""
+    if isinstance(error, client.Refused) and error.can_be_listed:
+        return f"{error} The operator can list the host in COUNTERSIGN_WEBHOOK_HOSTS."
+    return str(error)
 
 
 # How
@@ -142,64 +75,23 @@ def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     return f"v1,{base64.b64encode(made).decode()}"
 
 
-class Pinned(http.client.HTTPConnection):
-    """A connection to one address, whatever the host's name means by now."""
-
-    def __init__(self, host: str, port: int, address: str, context: ssl.SSLContext | None) -> None:
-        super().__init__(host, port, timeout=CONNECT_SECONDS)
-        self.default_port = 443 if context else 80
-        self.address, self.context = address, context
-        self.opened: list[socket.socket] = []
-
-    def connect(self) -> None:
-        self.sock = socket.create_connection((self.address, self.port), self.timeout)
-        self.opened.append(self.sock)
-        if self.context is not None:
-            self.sock = self.context.wrap_socket(self.sock, server_hostname=self.host)
-            self.opened.append(self.sock)
-
-    def hang_up(self) -> None:
-        """End it from another thread, also while an answer is being read."""
-        for opened in self.opened[-1:]:
-            with suppress(OSError):
-                opened.shutdown(socket.SHUT_RDWR)
-
-
-@contextmanager
-def deadline(connection: Pinned, seconds: float) -> Iterator[None]:
-    """End a connection that takes longer than this altogether, however little it says at a time."""
-
-    timer = threading.Timer(seconds, connection.hang_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        connection.close()
-
-
 def post(url: str, body: bytes, headers: dict[str, str]) -> None:
     """POST once. Raises Refused unless the answer is a success; a redirection is none."""
-    parts = examine(url)
-    is_https = parts.scheme == "https"
-    host, port = parts.hostname or "", parts.port or (443 if is_https else 80)
-    context = ssl.create_default_context() if is_https else None
-    connection = Pinned(host, port, resolve(host, port), context)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    sent = {"Content-Type": "application/json", "User-Agent": "Countersign", **headers}
+    request = client.Request("POST", url, {"Content-Type": "application/json", **headers}, body)
     try:
-        with deadline(connection, WHOLE_SECONDS):
-            connection.request("POST", path, body, sent)
-            answer = connection.getresponse()
-            answer.read(LONGEST_ANSWER)
-            status = answer.status
-    except (OSError, http.client.HTTPException) as error:
-        raise Refused(f"No answer: {type(error).__name__}.") from error
-    if 300 <= status < 400:
-        raise Refused(f"It answered {status}, a redirection, which is not followed.")
-    if not 200 <= status < 300:
-        raise Refused(f"It answered {status}.")
+        answer = client.exchange(
+            request,
+            listed=settings.WEBHOOK_HOSTS,
+            any_port=True,
+            seconds=WHOLE_SECONDS,
+            most=LONGEST_ANSWER,
+        )
+    except (client.NotSent, client.NoAnswer) as error:
+        raise Refused(sentence(error)) from error
+    if 300 <= answer.status < 400:
+        raise Refused(f"It answered {answer.status}, a redirection, which is not followed.")
+    if not 200 <= answer.status < 300:
+        raise Refused(f"It answered {answer.status}.")
 
 
 def send(webhook: Webhook, message_id: str, payload: dict[str, Any]) -> None:

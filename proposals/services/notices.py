@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -183,7 +184,7 @@ def record_webhook(webhook: Webhook, kind: str, person: Any, **facts: Any) -> No
         body={
             "webhook": webhook.pk,
             "name": webhook.name,
-            "host": webhooks.examine(webhook.url).hostname or "",
+            "host": urlsplit(webhook.url).hostname or "",
             "kinds": webhook.kind_names,
             "tiers": webhook.tier_names,
             "chat": webhook.is_chat,

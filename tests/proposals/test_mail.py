@@ -336,18 +336,6 @@ class TestSettings:
         with pytest.raises(ImproperlyConfigured, match="COUNTERSIGN_URL"):
             site.public_url(url, port=8000, outside={"countersign.example"}, https=True)
 
-    @pytest.mark.parametrize("host", ["*", "a.example/x", "a.example:80", "", "u@a.example"])
-    def test_a_pattern_is_no_host_of_a_webhook(self, host):
-        with pytest.raises(ImproperlyConfigured, match="COUNTERSIGN_WEBHOOK_HOSTS"):
-            site.hosts([host])
-
-    def test_hosts_are_names_or_addresses(self):
-        assert site.hosts(["Chat.internal", "10.0.0.5", "fd00::5"]) == {
-            "chat.internal",
-            "10.0.0.5",
-            "fd00::5",
-        }
-
 
 def test_a_long_list_costs_a_number_of_statements_that_does_not_grow_with_what_is_left_out(mails):
     """A digest asks exactly about what it lists, and about all the rest in one statement."""
