@@ -190,6 +190,13 @@ class TestTheDatabase:
             Execution.objects.filter(pk=attempt().pk).update(evidence=None)
 
 
+class TestAnActionThatCannotSayWhatItReaches:
+    def test_promises_nothing_and_is_never_sent_twice(self, the_depot, monkeypatch):
+        monkeypatch.setattr(SendParcel, "target", lambda self, params: 1 / 0)
+        approved(Delivery.KEYED)
+        assert attempt().delivery == "uncertain"
+
+
 class TestKeyed:
     def test_is_sent_again_under_the_same_key_and_has_one_effect(self, the_depot):
         proposal = unknown(the_depot, Delivery.KEYED)
@@ -493,6 +500,20 @@ class TestBreaker:
         assert held.count() == 2
         assert f"Writes to {TARGET} are paused: 5 calls in a row" in held.first().reason
         assert LedgerEntry.objects.filter(kind="breaker.opened").count() == 1
+
+    def test_opens_after_five_in_a_row_however_slowly_they_came(self, the_depot, settings):
+        settings.BREAKER_WINDOW_SECONDS = 0
+        self.swallow(the_depot, 6)
+        assert len(the_depot.requests) == 5
+
+    def test_opens_after_five_in_a_minute_though_others_were_answered(self, the_depot, settings):
+        settings.BREAKER_WINDOW_SECONDS = 3600
+        for number in range(5):
+            the_depot.failing = {}
+            run(approved(Delivery.UNCERTAIN))
+            self.swallow(the_depot, 1)
+            assert Breaker.objects.get().is_open == (number == 4)
+        assert "5 calls within a minute" in Breaker.objects.get().reason
 
     def test_tries_one_call_after_a_pause_and_closes_on_a_clear_answer(self, the_depot):
         self.swallow(the_depot, 6)
