@@ -67,6 +67,14 @@ KINDS = {
         "table.enabled",
         "table.disabled",
     ),
+    "HTTP actions": (
+        "http_action.defined",
+        "http_action.changed",
+        "http_action.enabled",
+        "http_action.disabled",
+        "secret.kept",
+        "secret.forgotten",
+    ),
     "Notifications": (
         "notice.given_up",
         "notice_preference.changed",

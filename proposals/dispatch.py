@@ -19,6 +19,7 @@ from budgets import refusals
 from ledger import clock
 from proposals import bell, checks, execution, gate, resolving, rule_hits, services
 from proposals.actions import tables
+from proposals.http_actions import loading
 from proposals.lifecycle import Status
 from proposals.models import Execution, Proposal, RunUndo
 from proposals.targets import wiring
@@ -128,17 +129,17 @@ def recheck_for_new_rules() -> int:
 
 
 def recheck_for_new_tables() -> int:
-    """Check again what waits for people on tables that are described anew, are off or are back."""
+    """Check again what waits for people on what was described anew, is off or is back."""
     wiring.refresh()
-    current = tables.current().digests
-    returned = [tables.absent(name) for name in current]
+    in_force = (tables.current().digests, loading.current().digests)
+    returned = [tables.absent(name) for digests in in_force for name in digests]
     moved = Q(current_check__definition__startswith="sha256:") & ~Q(
-        current_check__definition__in=list(current.values())
+        current_check__definition__in=[one for digests in in_force for one in digests.values()]
     )
     outdated = (
         Proposal.objects.filter(moved | Q(current_check__definition__in=returned))
         .filter(status=Status.PENDING)
         .values_list("pk", flat=True)[:BATCH]
     )
-    reason = "How the table may be written to was changed."
+    reason = "How this may be written was changed."
     return sum(services.recheck(proposal_id=pk, reason=reason) for pk in outdated)

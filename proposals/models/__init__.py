@@ -5,6 +5,7 @@ from proposals.models.check import Check, Rule
 from proposals.models.desk import Preferences, StoredList
 from proposals.models.execution import Execution
 from proposals.models.freeze import Freeze
+from proposals.models.http_action import HttpAction, NamedSecret
 from proposals.models.invitation import Invitation
 from proposals.models.notice import Letter, Notice, NoticePreference, Webhook
 from proposals.models.operator_token import OperatorToken
@@ -28,9 +29,11 @@ __all__ = [
     "Execution",
     "Freeze",
     "Grant",
+    "HttpAction",
     "IdempotencyKey",
     "Invitation",
     "Letter",
+    "NamedSecret",
     "Notice",
     "NoticePreference",
     "OperatorToken",

@@ -35,6 +35,16 @@ from proposals.services.decisions import review
 from proposals.services.desk import keep_list, prune_lists, save_preferences
 from proposals.services.dry_runs import DryRun, dry_run
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
+from proposals.services.http_actions import (
+    Examined,
+    Trial,
+    examine_http_action,
+    export_http_actions,
+    import_http_actions,
+    save_http_action,
+    switch_http_action,
+    try_http_action,
+)
 from proposals.services.notices import (
     SavedWebhook,
     save_notice_preference,
@@ -58,15 +68,18 @@ from proposals.services.people import (
 from proposals.services.rulemaking import allow_always, change_rule
 from proposals.services.run_plan import RunPlan, preview_run_undo
 from proposals.services.run_undoing import advance_run_undo, undo_run
+from proposals.services.secrets import forget_secret, keep_secret
 from proposals.services.stopping import freeze, lift, set_suspended
 from proposals.services.submission import Submission, amend, describe, submit
 from proposals.services.undoing import UndoPreview, preview_undo, undo, undo_by_agent
 
 __all__ = [
     "DryRun",
+    "Examined",
     "RunPlan",
     "SavedWebhook",
     "Submission",
+    "Trial",
     "UndoPreview",
     "advance_run_undo",
     "allow_always",
@@ -83,15 +96,20 @@ __all__ = [
     "describe_table",
     "dry_run",
     "end_sessions",
+    "examine_http_action",
     "expire",
+    "export_http_actions",
     "find_invitation",
+    "forget_secret",
     "freeze",
     "grant",
     "grant_each",
+    "import_http_actions",
     "invite",
     "issue_token",
     "join",
     "keep_list",
+    "keep_secret",
     "lift",
     "lower_budget",
     "make_first_administrator",
@@ -112,6 +130,7 @@ __all__ = [
     "revoke_token",
     "rotate_token",
     "save_budget",
+    "save_http_action",
     "save_notice_preference",
     "save_preferences",
     "save_rule",
@@ -122,9 +141,11 @@ __all__ = [
     "set_webhook_active",
     "submit",
     "switch_database",
+    "switch_http_action",
     "switch_table",
     "test_webhook",
     "try_target",
+    "try_http_action",
     "undo",
     "undo_by_agent",
     "undo_run",

@@ -193,6 +193,7 @@ def granted(agent: Agent, name: str, *, owns_undo: bool = False) -> Action:
     agent.refresh_from_db(fields=["is_suspended", "suspended_reason", "is_observed"])
     if agent.is_suspended:
         raise AgentSuspended
+    wiring.refresh()
     try:
         action = registry.get(name)
     except LookupError:

@@ -1,7 +1,8 @@
-"""Makes the connected databases and their tables known to this process, and keeps it up to date.
+"""Makes what people configured known to this process, and keeps it up to date.
 
-Every process asks for one small row where a request, a check, a claim or an intent begins. Only
-when its token is another than the one known here is anything read again.
+That is databases with their tables, and actions over HTTP. Every process asks for one small row
+where a request, a check, a claim or an intent begins. Only when its token is another than the one
+known here is anything read again.
 """
 
 import threading
@@ -17,6 +18,7 @@ from django.db import connections
 from proposals import vault
 from proposals.actions import tables
 from proposals.actions.tables import Described
+from proposals.http_actions import loading
 from proposals.models import Database, DescribedTable, Secret, Wiring
 
 LOST = (
@@ -48,6 +50,7 @@ def forget() -> None:
     """Know nothing any more, as before the first `refresh`."""
     with _lock:
         wire(Described(), {})
+        loading.install(loading.Defined())
         set_token("")
 
 
@@ -71,6 +74,7 @@ def load(token: str) -> None:
         elif is_lost:
             closed_databases[database.pk] = LOST.format(database.name)
     wire(described(found, closed_databases), configs)
+    loading.install(loading.load())
     set_token(token)
 
 
