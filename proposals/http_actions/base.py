@@ -3,6 +3,7 @@
 from typing import Any
 
 from proposals.exceptions import (
+    InvalidRequest,
     OutcomeUnknown,
     StaleTarget,
     TargetRefused,
@@ -172,10 +173,11 @@ class HttpWrite(Action):
 
     def attested(self, params: dict[str, Any], *, reference: str) -> Outcome:
         """What a person vouches for. Its undo is known if that is all it needs."""
-        is_one = classing.REFERENCE.fullmatch(reference)
-        return self.outcome(
-            params, {}, reference if is_one else "", {}, evidence={"reference": reference}
-        )
+        if not classing.REFERENCE.fullmatch(reference):
+            detail = "A reference is one word of at most 200 plain characters."
+            place = {"pointer": "/reference", "code": "invalid", "detail": detail}
+            raise InvalidRequest(detail, errors=[place])
+        return self.outcome(params, {}, reference, {}, evidence={"reference": reference})
 
     # How
 
@@ -191,7 +193,7 @@ class HttpWrite(Action):
             )
         except Unfit as error:
             raise TargetRefused(f"{error.slot}: {error}") from None
-        if self.write.idempotency is not None:
+        if self.write.idempotency is not None and self.write.idempotency.header:
             made = requests.with_key(made, self.write.idempotency.header, key)
         return made
 

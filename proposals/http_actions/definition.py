@@ -127,9 +127,12 @@ class Answers(Part):
 
 
 class Idempotency(Part):
-    """The header that takes our key, and for how long the provider honours it."""
+    """The header that takes our key, and for how long the provider honours it.
 
-    header: HeaderName = "Idempotency-Key"
+    Without a header the key is in the request itself, as `{key}`.
+    """
+
+    header: NoHeader = ""
     hours: int = Field(ge=1, le=24 * 366)
 
 

@@ -132,12 +132,28 @@ def writing(place: str, write: Write, known: Known) -> Iterator[Fault]:
     needs_json = write.reference or write.result or write.answers.message
     if write.answers.body == "any" and (needs_json or has_conditions(write.answers)):
         yield fault(f"{place}/answers/body", "What is read from an answer needs body: json.")
-    if write.idempotency and write.idempotency.header.lower() in OWN_HEADERS:
-        yield fault(f"{place}/idempotency/header", "This header is set by the client.")
+    yield from keying(f"{place}/idempotency", write)
     if write.preview is not None:
         yield from previewing(f"{place}/preview", write, known)
     if write.probe is not None:
         yield from probing(f"{place}/probe", write, keyed)
+
+
+def keying(place: str, write: Write) -> Iterator[Fault]:
+    """A provider can honour only a key that it is sent."""
+    if write.idempotency is None:
+        return
+    header = write.idempotency.header.lower()
+    if not header and not sends_key(write.request):
+        yield fault(place, "Name the header that takes our key, or use {key} in the request.")
+    if header in OWN_HEADERS or header == "authorization":
+        yield fault(f"{place}/header", "This header is set by the client.")
+    if header in {name.lower() for name in write.request.headers}:
+        yield fault(f"{place}/header", "This header is set under request as well.")
+
+
+def sends_key(made: Request) -> bool:
+    return any(slot.name == "key" for slot in every_slot(made))
 
 
 def request(place: str, made: Request, known: Known) -> Iterator[Fault]:
@@ -272,8 +288,7 @@ def probing(place: str, write: Write, known: Known) -> Iterator[Fault]:
         asked += templating.slots_or_none(probe.items.equals)
     if all(slot.name != "key" for slot in asked):
         yield fault(place, "A probe names our key: use {key} in its request or under items.")
-    is_sent = write.idempotency or any(slot.name == "key" for slot in every_slot(write.request))
-    if not is_sent:
+    if not (write.idempotency or sends_key(write.request)):
         yield fault(place, "The request never sends {key}, so nobody can be asked about it.")
     if write.reference and not probe.reference:
         yield fault(f"{place}/reference", "Say where the answer holds the reference.")
