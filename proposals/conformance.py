@@ -96,7 +96,7 @@ class Trial:
 
     def apply(self, key: str, expected: dict[str, Any] | None = None) -> Outcome:
         before = self.preview().before if expected is None else expected
-        return self.action.apply(self.params, key=key, expected=before)
+        return applied(self.action, self.params, key, before)
 
     def take_back(self, outcome: Outcome) -> None:
         """Apply the compensation that an outcome names, as the product would."""
@@ -107,7 +107,14 @@ class Trial:
         found = action.preview(params)
         if found.conflicts:
             raise Broken(f"Its compensation conflicts at once: {found.conflicts[0]}.")
-        action.apply(params, key=self.new_key(), expected=found.before)
+        applied(action, params, self.new_key(), found.before)
+
+
+def applied(action: Action, params: dict[str, Any], key: str, expected: dict[str, Any]) -> Outcome:
+    """Write as the product does: outside a transaction, the comparison comes before the intent."""
+    if action.delivery is not Delivery.TRANSACTIONAL:
+        action.prepare(params, expected=expected)
+    return action.apply(params, key=key, expected=expected)
 
 
 def understood(call: Call) -> tuple[Action, dict[str, Any]]:
