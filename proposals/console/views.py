@@ -39,6 +39,7 @@ from proposals.exceptions import (
 from proposals.lifecycle import Status
 from proposals.models import Proposal, Review
 from proposals.services.decisions import is_recent
+from proposals.targets import wiring
 
 NO_RIGHT = "Your account is not in a group that may open the console."
 REASONS_KEPT = 5
@@ -73,6 +74,7 @@ def guarded(view: View, may_open: Callable[[Any], bool]) -> View:
             return to_sign_in(request, named)
         if not may_open(request.user):
             raise PermissionDenied(NO_RIGHT)
+        wiring.refresh()  # what pages say of actions and tables is what is in force now
         with timezone.override(preferences_of(request.user).zone):
             return view(request, **named)
 

@@ -20,8 +20,8 @@ from proposals.registry import Call
 class ConfiguredAction(HttpWrite):
     """The write itself: on the menu, unless it is switched off."""
 
-    def __init__(self, definition: Definition, *, digest: str, closed: str = "") -> None:
-        super().__init__(definition, definition, digest=digest, closed=closed)
+    def __init__(self, definition: Definition, *, named: str, closed: str = "") -> None:
+        super().__init__(definition, definition, named=named, closed=closed)
         self.name, self.title = definition.name, definition.sentence
         self.is_reversible = definition.undo is not None
         self.shape = parameters.adapter_of(definition.parameters, definition.name)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ledger.canonical import digest
 from proposals.exceptions import (
     InvalidRequest,
     OutcomeUnknown,
@@ -28,9 +29,9 @@ class HttpWrite(Action):
 
     Params = dict
 
-    def __init__(self, definition: Definition, write: Write, *, digest: str, closed: str) -> None:
+    def __init__(self, definition: Definition, write: Write, *, named: str, closed: str) -> None:
         self.defined, self.write = definition, write
-        self.digest, self.closed = digest, closed
+        self.named, self.closed = named, closed
         self.description = definition.description
         self.delivery = write.delivery
         self.key_seconds = write.key_seconds
@@ -68,7 +69,7 @@ class HttpWrite(Action):
     # What the product asks
 
     def definition(self, params: dict[str, Any]) -> str:
-        return self.digest
+        return self.named
 
     def target(self, params: dict[str, Any]) -> str:
         return self.defined.origin
@@ -102,7 +103,10 @@ class HttpWrite(Action):
         return self.defined.tier
 
     def impact(self, params: dict[str, Any], seen: Seen) -> Impact:
-        reasons = [f"Asks {self.defined.origin} to {self.write.request.method} once."]
+        # Which definition it is: what people approve is what this one sends, and no later one.
+        said = digest(self.defined.as_json(), "http-action").removeprefix("sha256:")[:12]
+        method, origin = self.write.request.method, self.defined.origin
+        reasons = [f"Sends one {method} to {origin}, as its definition {said} says."]
         if self.delivery is Delivery.UNCERTAIN:
             reasons.append("It cannot be asked afterwards what became of it.")
         people = self.defined.people if seen.people is None else seen.people

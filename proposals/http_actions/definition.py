@@ -233,6 +233,17 @@ class Undo(Write):
     tier: TierName | None = None
 
 
+FIRST = ("name", "description", "sentence", "parameters", "origin", "resource", "tier", "money")
+LAST = ("undo", "example")
+
+
+def place_in_text(name: str) -> int:
+    """Where a field stands in a definition: what it is, then what is sent, then the undo."""
+    if name in FIRST:
+        return FIRST.index(name)
+    return 100 + LAST.index(name) if name in LAST else 50
+
+
 class Definition(Write):
     """One named action."""
 
@@ -250,5 +261,6 @@ class Definition(Write):
     example: Annotated[dict[Word, Any], Field(max_length=20)] = {}
 
     def as_json(self) -> dict[str, Any]:
-        """What was said, in the order of the fields; what is left at its default is left out."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        """What was said, in the order in which people write it."""
+        said = self.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        return {name: said[name] for name in sorted(said, key=place_in_text)}

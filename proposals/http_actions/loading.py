@@ -50,18 +50,18 @@ def load() -> Defined:
             continue
         digest = row.digest(secrets.get(row.secret)) if row.is_enabled else absent(row.name)
         closed = "" if row.is_enabled else f"The action {row.name} is switched off."
-        found.actions.update(made(definition, digest=digest, closed=closed))
+        found.actions.update(made(definition, named=digest, closed=closed))
         if row.is_enabled:
             found.digests[row.name] = digest
     return found
 
 
-def made(definition: Definition, *, digest: str = "", closed: str = "") -> dict[str, Any]:
+def made(definition: Definition, *, named: str = "", closed: str = "") -> dict[str, Any]:
     """The actions of one definition: the write, and its undo where there is one."""
-    write = ConfiguredAction(definition, digest=digest, closed=closed)
+    write = ConfiguredAction(definition, named=named, closed=closed)
     write.is_internal = bool(closed)  # no agent is offered what is off
     found: dict[str, Any] = {definition.name: write}
     if definition.undo is not None:
-        undo = ConfiguredUndo(definition, definition.undo, digest=digest, closed=closed)
+        undo = ConfiguredUndo(definition, definition.undo, named=named, closed=closed)
         found[undo.name] = undo
     return found

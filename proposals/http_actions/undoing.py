@@ -117,10 +117,8 @@ class ConfiguredUndo(HttpWrite):
     is_internal = True
     is_reversible = False
 
-    def __init__(
-        self, definition: Definition, undo: Undo, *, digest: str, closed: str = ""
-    ) -> None:
-        super().__init__(definition, undo, digest=digest, closed=closed)
+    def __init__(self, definition: Definition, undo: Undo, *, named: str, closed: str = "") -> None:
+        super().__init__(definition, undo, named=named, closed=closed)
         self.name, self.undo = definition.name + SUFFIX, undo
         self.title = undo.sentence or f"Take back: {definition.sentence}"
         self.description = f"The compensation of {definition.name}."

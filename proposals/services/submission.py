@@ -212,7 +212,6 @@ def valid_params(action: Action, params: Any) -> dict[str, Any]:
             "params must be an object.",
             errors=[{"pointer": "/params", "code": "type", "detail": "This must be an object."}],
         )
-    wiring.refresh()
     return action.validate(params)
 
 

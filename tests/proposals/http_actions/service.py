@@ -4,6 +4,7 @@ As honest as a good one: it honours idempotency keys and counts its effects. Wha
 put into `trouble`: an answer instead of the effect, or no answer after it.
 """
 
+import copy
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -75,7 +76,8 @@ class Service:
                 return trouble
             key = asked.headers.get("idempotency-key", "")
             if key not in self.keys:
-                self.keys[key or f"none-{len(self.keys)}"] = found = self.write(asked)
+                found = copy.deepcopy(self.write(asked))
+                self.keys[key or f"none-{len(self.keys)}"] = found
             else:
                 found = self.keys[key]
             return HANG_UP if trouble else found
