@@ -1,5 +1,6 @@
 """From stored definitions to the actions of this process; called by `proposals.targets.wiring`."""
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +11,8 @@ from proposals.http_actions.definition import Definition
 from proposals.http_actions.undoing import ConfiguredUndo
 from proposals.models import HttpAction, NamedSecret
 from proposals.registry import Action, registry
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +49,8 @@ def load() -> Defined:
     for row in HttpAction.objects.all():
         try:
             definition = reading.read(row.definition)
-        except InvalidRequest:  # written for a release that knew more
+        except InvalidRequest as error:  # written for a release that knew more
+            logger.warning("The HTTP action %s is not understood: %s", row.name, error)
             continue
         digest = row.digest(secrets.get(row.secret)) if row.is_enabled else absent(row.name)
         closed = "" if row.is_enabled else f"The action {row.name} is switched off."

@@ -122,6 +122,20 @@ def authenticating(definition: Definition) -> Iterator[Fault]:
         yield fault("/authentication/user", "Only the scheme basic has a user.")
     if found.header.lower() in OWN_HEADERS:
         yield fault("/authentication/header", "This header is set by the client.")
+    if found.header.lower() in headers_elsewhere(definition):
+        yield fault("/authentication/header", "This header is set by something else as well.")
+
+
+def headers_elsewhere(definition: Definition) -> set[str]:
+    """Every header that is set by a request or takes our key, in lower case."""
+    found: set[str] = set()
+    for write in (definition, definition.undo):
+        if write is None:
+            continue
+        parts = (write, write.preview, write.probe)
+        found |= {name for part in parts if part is not None for name in part.request.headers}
+        found |= {write.idempotency.header} if write.idempotency else set()
+    return {name.lower() for name in found}
 
 
 def writing(place: str, write: Write, known: Known) -> Iterator[Fault]:

@@ -154,12 +154,17 @@ def export_http_actions(*, names: list[str] | None = None) -> str:
     return reading.to_yaml(found)
 
 
-def try_http_action(*, definition: Any, params: Any) -> Trial:
+def try_http_action(*, definition: Any, params: Any, person: Any = None) -> Trial:
     """Validate parameters, read the target, and show the request that would be sent. Sends none.
 
-    Raises InvalidRequest for the definition, InvalidParams for the parameters.
+    Operators may try what is stored; what is not takes the right to define, for its preview is a
+    request that carries the secret. Raises NotEligible, InvalidRequest for the definition, or
+    InvalidParams for the parameters.
     """
     found = reading.read(definition)
+    looks_after = person is not None and rights.has(person, rights.RETRY)
+    if not (looks_after and is_stored(found)):
+        require_configure(person)
     action = loading.made(found)[found.name]
     valid = action.validate(params)
     preview, error = None, ""
@@ -175,6 +180,11 @@ def try_http_action(*, definition: Any, params: Any) -> Trial:
         error=error,
         undo=undo_of(action, preview),
     )
+
+
+def is_stored(found: Definition) -> bool:
+    row = HttpAction.objects.filter(name=found.name).first()
+    return row is not None and row.definition == found.as_json()
 
 
 def shown(action: Any, params: dict[str, Any]) -> Sent:

@@ -89,6 +89,11 @@ FAULTS = [
     ("/probe/items/equals", "{charge}", "/probe"),
     ("/probe/reference", None, "/probe/reference"),
     ("/authentication/header", "X-Key", "/authentication/header"),
+    (
+        "/authentication",
+        {"scheme": "header", "secret": "a", "header": "stripe-VERSION"},
+        "/authentication/header",
+    ),
     ("/authentication/secret", "sk_live_Abc", "/authentication/secret"),
     ("/undo", {**UNDO, "sentence": "Undo {key}"}, "/undo/sentence"),
     (

@@ -208,6 +208,19 @@ class TestTryingOut:
         assert trial.preview is None
         assert trial.error == f"{defined.origin} has no charges/ch_none."
 
+    def test_is_for_operators_only_as_it_is_stored(self, defined: Service, polly):
+        """A preview carries the secret, so whoever writes one decides what is asked with it."""
+        olga = factories.make_person("olga", groups=["operators"])
+        stored = refunding(defined)
+        changed = {**stored, "tier": "medium"}
+        assert services.try_http_action(definition=stored, params=REFUND, person=olga).preview
+        assert services.try_http_action(definition=changed, params=REFUND, person=polly).preview
+        asked_so_far = len(defined.asked)
+        for definition, person in ((changed, olga), (stored, factories.make_person())):
+            with pytest.raises(NotEligible):
+                services.try_http_action(definition=definition, params=REFUND, person=person)
+        assert len(defined.asked) == asked_so_far
+
     def test_needs_parameters_that_fit(self, defined: Service):
         with pytest.raises(InvalidRequest):
             services.try_http_action(definition=refunding(defined), params={"charge": "../x"})
