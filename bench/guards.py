@@ -178,6 +178,13 @@ GUARDS = [
         HTTP + "test_definitions.py",
     ),
     guard(
+        "no secret is written into a definition",
+        "proposals/http_actions/soundness.py",
+        "if SECRETIVE.search(name) and value and not templating.slots_or_none(value):",
+        "if False:",
+        HTTP + "test_definitions.py",
+    ),
+    guard(
         "a delete is not on the menu",
         "proposals/http_actions/soundness.py",
         'if definition.request.method == "DELETE":',

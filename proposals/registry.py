@@ -294,11 +294,13 @@ class Registry:
     """Actions by name. A name is taken once; an unknown one raises LookupError.
 
     `configured` are those that people describe on pages; `proposals.targets.wiring` replaces them
-    as a whole. None of them takes the name of an action in code.
+    as a whole. None of them takes the name of an action in code. A name that is not known is looked
+    for once more after `refresh`: another process may have defined it a moment ago.
     """
 
     actions: dict[str, Action] = field(default_factory=dict)
     configured: dict[str, Action] = field(default_factory=dict)
+    refresh: Callable[[], None] = lambda: None
 
     def register(self, action: type[Action]) -> type[Action]:
         name = getattr(action, "name", "")
@@ -313,10 +315,16 @@ class Registry:
         return action
 
     def get(self, name: str) -> Action:
-        found = self.actions.get(name) or self.configured.get(name)
+        found = self.known(name)
+        if found is None:
+            self.refresh()
+            found = self.known(name)
         if found is None:
             raise LookupError(f"There is no action named {name!r}.")
         return found
+
+    def known(self, name: str) -> Action | None:
+        return self.actions.get(name) or self.configured.get(name)
 
     def names(self) -> list[str]:
         """Every name that is taken, also those that are reached as a compensation only."""

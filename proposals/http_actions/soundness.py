@@ -4,6 +4,7 @@ Whatever a template names must be known where it stands, and closed where it spe
 a class of delivery promises must be possible with the requests that are defined.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,11 @@ OWN_HEADERS = frozenset(
     {"accept-encoding", "connection", "content-length", "content-type", "cookie", "expect", "host"}
     | {"keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade"}
     | {"transfer-encoding", "user-agent"}
+)
+# A name under which secrets go; with a constant beside it, somebody wrote one into a definition.
+SECRETIVE = re.compile(
+    r"(^|[-_.\[ ])(auth|authorization|token|secret|password|api[-_]?key|credential)s?\]?$",
+    re.IGNORECASE,
 )
 Fault = dict[str, str]
 Known = dict[str, bool]  # slot to whether it is always there
@@ -179,6 +185,9 @@ def request(place: str, made: Request, known: Known) -> Iterator[Fault]:
     for group in ("query", "headers", "form"):
         for name, value in (getattr(made, group) or {}).items():
             yield from template(f"{place}/{group}/{escaped(name)}", value, known)
+            if SECRETIVE.search(name) and value and not templating.slots_or_none(value):
+                detail = "A secret is kept by name, and named under authentication."
+                yield fault(f"{place}/{group}/{escaped(name)}", detail, "secret")
     for name in made.headers:
         if name.lower() in OWN_HEADERS or name.lower() == "authorization":
             detail = "This header is set by the client, or by authentication."

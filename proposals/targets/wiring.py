@@ -20,6 +20,7 @@ from proposals.actions import tables
 from proposals.actions.tables import Described
 from proposals.http_actions import loading
 from proposals.models import Database, DescribedTable, Secret, Wiring
+from proposals.registry import registry
 
 LOST = (
     "The password of {} cannot be read, because the key that it was encrypted with is missing or "
@@ -156,3 +157,6 @@ def config_of(database: Database, password: str) -> dict[str, Any]:
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
     }
+
+
+registry.refresh = refresh

@@ -21,7 +21,7 @@ from tests.proposals.http_actions.conftest import PRICE, REFUND, SECRET, pricing
 from tests.proposals.http_actions.service import Service
 from tests.proposals.http_actions.steps import asked, attempt_of
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 SPELLINGS = {SECRET, quote(SECRET, safe=""), base64.b64encode(SECRET.encode()).decode()}
 
 

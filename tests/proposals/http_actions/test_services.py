@@ -188,6 +188,7 @@ class TestSwitchingOff:
         assert defined.writes == []
 
 
+@pytest.mark.once
 class TestTryingOut:
     def test_shows_the_request_with_its_secret_hidden_and_sends_none(self, defined: Service):
         trial = services.try_http_action(definition=refunding(defined), params=REFUND)
@@ -226,6 +227,7 @@ class TestTryingOut:
             services.try_http_action(definition=refunding(defined), params={"charge": "../x"})
 
 
+@pytest.mark.once
 class TestYaml:
     def test_is_exported_and_imported_unchanged(self, defined: Service, polly, tmp_path: Path):
         before = {row.name: row.definition for row in HttpAction.objects.all()}
@@ -260,6 +262,7 @@ class TestYaml:
             call_command("export_http_actions", "no.such")
 
 
+@pytest.mark.once
 class TestConformance:
     def test_a_configured_action_keeps_what_every_action_promises(self, defined: Service):
         for name, params in (("items.set_price", PRICE), ("payments.refund", REFUND)):
@@ -268,6 +271,7 @@ class TestConformance:
             assert sum(each.holds is True for each in found) >= 7
 
 
+@pytest.mark.once
 class TestAnUndo:
     def test_that_somebody_else_made_is_no_call(self, defined: Service):
         proposal = asked("items.set_price", PRICE)
@@ -292,6 +296,13 @@ class TestAnUndo:
 
 
 class TestEveryProcess:
+    def test_knows_at_once_what_another_one_defined(self, defined: Service):
+        wiring.forget()
+        assert "payments.refund" not in registry.names()
+        assert registry.get("payments.refund.undo").is_internal
+        with pytest.raises(LookupError):
+            registry.get("payments.nothing")
+
     def test_hears_of_a_change(self, defined: Service, polly):
         token = Wiring.objects.get().token
         services.save_http_action(definition=pricing(defined, tier="high"), person=polly)
