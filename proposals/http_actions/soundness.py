@@ -128,7 +128,7 @@ def authenticating(definition: Definition) -> Iterator[Fault]:
         yield fault("/authentication/user", "Only the scheme basic has a user.")
     if found.header.lower() in OWN_HEADERS:
         yield fault("/authentication/header", "This header is set by the client.")
-    if found.header.lower() in headers_elsewhere(definition):
+    if found.header and found.header.lower() in headers_elsewhere(definition):
         yield fault("/authentication/header", "This header is set by something else as well.")
 
 
