@@ -6,6 +6,7 @@ REQUIRE_ALL=1, leaving anything else out is a failure.
 """
 
 import getpass
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -35,6 +36,8 @@ def main() -> int:
     run("types", [str(BIN / "mypy")])
     if not any(shutil.which(name) for name in BROWSERS):
         left_out.append("The browser tests: no Chromium is installed.")
+    if importlib.util.find_spec("localstripe") is None:
+        left_out.append("The tests against localstripe, a server of others: it is not installed.")
     # More than there are cores: many tests wait for processes and browsers of their own.
     several = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
     pytest = [sys.executable, "-m", "pytest", *several, *sys.argv[1:]]

@@ -94,6 +94,22 @@ class TestDefining:
             factories.make_proposal(action="payments.refund.undo", params={"params": REFUND})
 
 
+@pytest.mark.once
+class TestTheApi:
+    def test_offers_it_with_a_schema_and_takes_a_proposal(self, defined: Service):
+        client = factories.client_for()
+        offered = {one["name"]: one for one in client.get("/actions").json()["results"]}
+        assert "items.set_price.undo" not in offered
+        schema = offered["items.set_price"]["schema"]
+        assert schema["properties"]["price"]["description"] == "The new price, such as 12.00."
+        assert offered["items.set_price"]["delivery"] == "keyed"
+        taken = client.propose(action="items.set_price", params=PRICE)
+        assert taken.status_code in {200, 201, 202}, taken.content
+        refused = client.propose(action="items.set_price", params={**PRICE, "item": "a/b"})
+        assert refused.status_code == 400
+        assert refused.json()["errors"][0]["pointer"] == "/params/item"
+
+
 class TestAChangedDefinition:
     def test_sends_what_waits_to_be_checked_again(self, defined: Service, polly):
         proposal = waiting()
