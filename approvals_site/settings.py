@@ -387,9 +387,13 @@ COUNTERSIGN_URL = notices.public_url(
     https=HTTPS,
 )
 WEBHOOK_HOSTS = notices.hosts(env.list("COUNTERSIGN_WEBHOOK_HOSTS", default=[]))
-MAIL_IS_ON = False
+MAIL_IS_ON, OUTGOING_FROM_EMAIL = False, ""
 vars().update(
-    notices.mail(env.str("EMAIL_URL", default=""), env.str("DEFAULT_FROM_EMAIL", default=""))
+    notices.mail(
+        env.str("EMAIL_URL", default=""),
+        env.str("DEFAULT_FROM_EMAIL", default=""),
+        env.str("OUTGOING_FROM_EMAIL", default=""),
+    )
 )
 
 # How many processes `make run` starts where there is a Redis; the embedded default has one each.

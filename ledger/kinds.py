@@ -67,6 +67,13 @@ KINDS = {
         "table.enabled",
         "table.disabled",
     ),
+    "Mail to others": (
+        "mail_template.written",
+        "mail_template.changed",
+        "mail_template.enabled",
+        "mail_template.disabled",
+        "mail_domains.changed",
+    ),
     "Notifications": (
         "notice.given_up",
         "notice_preference.changed",

@@ -31,6 +31,8 @@ VIEW = [
     "view_freeze",
     "view_database",
     "view_describedtable",
+    "view_mailtemplate",
+    "view_mailpolicy",
 ]
 EDIT_AGENTS = ["add_grant", "change_grant", "delete_grant", "add_agent", "change_agent"]
 EDIT_BUDGETS = ["add_budget", "change_budget", "lower_budget"]
@@ -59,6 +61,7 @@ GROUPS = {
         "add_rule",
         "change_rule",
         "configure_databases",
+        "configure_actions",
         *EDIT_BUDGETS,
         *EDIT_AGENTS,
         MANAGE_PEOPLE,

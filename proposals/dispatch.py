@@ -14,6 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Q
+from django.db.models.functions import Left
 
 from budgets import refusals
 from ledger import clock
@@ -25,6 +26,7 @@ from proposals.targets import wiring
 
 logger = logging.getLogger(__name__)
 BATCH = 50
+DIGEST_LENGTH = 71
 
 
 def check_and_commit(proposal_id: UUID | str) -> None:
@@ -128,17 +130,17 @@ def recheck_for_new_rules() -> int:
 
 
 def recheck_for_new_tables() -> int:
-    """Check again what waits for people on tables that are described anew, are off or are back."""
+    """Check again what waits for people on what is configured anew, is off or is back."""
     wiring.refresh()
-    current = tables.current().digests
+    current = wiring.definitions()
     returned = [tables.absent(name) for name in current]
-    moved = Q(current_check__definition__startswith="sha256:") & ~Q(
-        current_check__definition__in=list(current.values())
-    )
+    moved = Q(current_check__definition__startswith="sha256:") & ~Q(rows__in=current.values())
     outdated = (
-        Proposal.objects.filter(moved | Q(current_check__definition__in=returned))
+        # What follows a digest is a process's own, and sends nothing back by itself.
+        Proposal.objects.annotate(rows=Left("current_check__definition", DIGEST_LENGTH))
+        .filter(moved | Q(current_check__definition__in=returned))
         .filter(status=Status.PENDING)
         .values_list("pk", flat=True)[:BATCH]
     )
-    reason = "How the table may be written to was changed."
+    reason = "How this may be written was changed."
     return sum(services.recheck(proposal_id=pk, reason=reason) for pk in outdated)

@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 STALE = "The target changed after it was checked, so nothing was written."
-DESCRIBED_ANEW = "How the table may be written to was changed after this was checked."
+DESCRIBED_ANEW = "How this may be written was changed after it was checked."
 
 
 def run(execution_id: UUID | str) -> None:

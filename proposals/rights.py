@@ -21,6 +21,7 @@ VIEW_LEDGER = "view_ledgerentry"
 CHANGE_RULES = "change_rule"
 LOWER_BUDGETS = "lower_budget"
 CONFIGURE_DATABASES = "configure_databases"
+CONFIGURE_ACTIONS = "configure_actions"
 MANAGE_PEOPLE = "manage_people"
 VIEW = "view_proposal"
 

@@ -35,6 +35,11 @@ from proposals.services.decisions import review
 from proposals.services.desk import keep_list, prune_lists, save_preferences
 from proposals.services.dry_runs import DryRun, dry_run
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
+from proposals.services.mail_templates import (
+    list_mail_domains,
+    save_mail_template,
+    switch_mail_template,
+)
 from proposals.services.notices import (
     SavedWebhook,
     save_notice_preference,
@@ -93,6 +98,7 @@ __all__ = [
     "join",
     "keep_list",
     "lift",
+    "list_mail_domains",
     "lower_budget",
     "make_first_administrator",
     "may_keep",
@@ -112,6 +118,7 @@ __all__ = [
     "revoke_token",
     "rotate_token",
     "save_budget",
+    "save_mail_template",
     "save_notice_preference",
     "save_preferences",
     "save_rule",
@@ -122,6 +129,7 @@ __all__ = [
     "set_webhook_active",
     "submit",
     "switch_database",
+    "switch_mail_template",
     "switch_table",
     "test_webhook",
     "try_target",

@@ -1,4 +1,5 @@
-"""Makes the connected databases and their tables known to this process, and keeps it up to date.
+"""Makes what people configured on pages known to this process, and keeps it up to date: connected
+databases and their tables, mail templates and domains.
 
 Every process asks for one small row where a request, a check, a claim or an intent begins. Only
 when its token is another than the one known here is anything read again.
@@ -15,9 +16,18 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from proposals import vault
-from proposals.actions import tables
+from proposals.actions import mailing, tables
+from proposals.actions.mailing import Mailing
 from proposals.actions.tables import Described
-from proposals.models import Database, DescribedTable, Secret, Wiring
+from proposals.exceptions import InvalidRequest
+from proposals.models import (
+    Database,
+    DescribedTable,
+    MailPolicy,
+    MailTemplate,
+    Secret,
+    Wiring,
+)
 
 LOST = (
     "The password of {} cannot be read, because the key that it was encrypted with is missing or "
@@ -48,6 +58,7 @@ def forget() -> None:
     """Know nothing any more, as before the first `refresh`."""
     with _lock:
         wire(Described(), {})
+        mailing.install(Mailing())
         set_token("")
 
 
@@ -71,6 +82,7 @@ def load(token: str) -> None:
         elif is_lost:
             closed_databases[database.pk] = LOST.format(database.name)
     wire(described(found, closed_databases), configs)
+    mailing.install(mails())
     set_token(token)
 
 
@@ -112,6 +124,28 @@ def described(databases: list[Database], closed_databases: dict[int, str]) -> De
             # two machines with different keys would send each other's checks back for ever.
             found.digests[full_name] = row.digest()
     return found
+
+
+def mails() -> Mailing:
+    """The mails that may be sent now, and why the others may not."""
+    policy = MailPolicy.objects.first()
+    listed = policy.domains if policy else []
+    found = Mailing(domains=tuple(listed))
+    for row in MailTemplate.objects.all():
+        if not row.is_enabled:
+            found.closed[row.name] = f"The mail template {row.name} is switched off."
+            continue
+        try:
+            found.templates[row.name] = mailing.described_by(row.name, row.definition())
+        except InvalidRequest as error:  # written for a release that knew more
+            found.closed[row.name] = f"The mail template {row.name} is not understood: {error}"
+        found.digests[mailing.full_name(row.name)] = row.digest(listed)
+    return found
+
+
+def definitions() -> dict[str, str]:
+    """What names everything that people configured and that is in force, by its name."""
+    return {**tables.current().digests, **mailing.current().digests}
 
 
 def wire(found: Described, configs: dict[str, dict[str, Any]]) -> None:
