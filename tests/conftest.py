@@ -21,7 +21,13 @@ TransactionTestCase._fixture_teardown = _tear_down_with_guards_lifted
 # A slow hash protects people's passwords; here it would only protect those of Rita and Saul.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-pytest_plugins = ["tests.shop_fixture", "tests.target_fixture", "tests.toys", "tests.post"]
+pytest_plugins = [
+    "tests.shop_fixture",
+    "tests.target_fixture",
+    "tests.toys",
+    "tests.post",
+    "tests.mail_fixture",
+]
 
 
 @pytest.hookimpl(trylast=True)

@@ -6,6 +6,7 @@ server is lost, nobody can ask it. So a mail is offered once, and never again; i
 made of the execution's key, for whoever looks into the server's log.
 """
 
+import re
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
@@ -17,7 +18,13 @@ from proposals.actions import addresses, letters, mailing, smtp
 from proposals.actions import mail_params as shapes
 from proposals.actions.letters import Mail
 from proposals.actions.mailing import Template
-from proposals.exceptions import InvalidParams, OutcomeUnknown, StaleTarget, TargetRefused
+from proposals.exceptions import (
+    InvalidParams,
+    InvalidRequest,
+    OutcomeUnknown,
+    StaleTarget,
+    TargetRefused,
+)
 from proposals.registry import (
     Action,
     Delivery,
@@ -30,6 +37,8 @@ from proposals.registry import (
     pointer,
     register,
 )
+
+REFERENCE = re.compile(r"[!-~]{4,200}")
 
 
 @register
@@ -120,6 +129,11 @@ class SendMail(Action):
 
     def attested(self, params: dict[str, Any], *, reference: str) -> Outcome:
         """`reference` is the Message-ID or the server's own id, as its log has it."""
+        if not REFERENCE.fullmatch(reference):
+            told = "The reference is the Message-ID or the mail server's own id, as its log has it."
+            raise InvalidRequest(
+                told, errors=[{"pointer": "/reference", "code": "no-reference", "detail": told}]
+            )
         return Outcome(
             result={"to": params["to"], "reference": reference},
             after={},

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     ConfigDict,
     StrictInt,
     StrictStr,
@@ -28,9 +29,16 @@ from proposals.exceptions import InvalidRequest
 from proposals.registry import Tier, faults, pointer
 
 Word = Annotated[StrictStr, Limits(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
-Slug = Annotated[StrictStr, Limits(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 # Names of parameters, and of pages beside those of templates.
 RESERVED = frozenset({"to", "fields", "template", "add"})
+
+
+def slug(value: str) -> str:
+    if value in RESERVED or not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", value):
+        raise ValueError("a name of lower-case letters, digits and hyphens, a letter first")
+    return value
+
+
 STRICT = ConfigDict(extra="forbid")
 PLACE = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]{0,39})\}|[{}]")
 MOST_FIELDS = 20
@@ -92,7 +100,7 @@ class Field:
 class Template:
     """One mail with gaps. What surrounds them is the operator's, and always plain text."""
 
-    name: Slug
+    name: Annotated[StrictStr, AfterValidator(slug)]
     subject: Annotated[StrictStr, Limits(min_length=1, max_length=LONGEST_SUBJECT)]
     body: Annotated[StrictStr, Limits(min_length=1, max_length=10_000)]
     label: Annotated[StrictStr, Limits(max_length=60)] = ""
@@ -101,8 +109,6 @@ class Template:
 
     @model_validator(mode="after")
     def parts_fit_together(self) -> "Template":
-        if self.name in RESERVED:
-            raise ValueError(f"{self.name} cannot be the name of a template")
         if self.tier is Tier.LOW:
             raise ValueError("a mail leaves the building for good, so its tier is never low")
         one_line(self.label)

@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -150,15 +149,15 @@ def definite(connection: "Connection") -> Iterator[None]:
 def greet(connection: "Connection", to_server: Server) -> None:
     """Connect, encrypt, say who we are, and sign in, as the settings have it."""
     connection.open()
-    connection.step = "the greeting"
-    connection.ehlo_or_helo_if_needed()
+    connection.greet()
     if to_server.security == "starttls":
         connection.step = "encryption"
         if not connection.has_extn("starttls"):
             raise smtplib.SMTPNotSupportedError("the server offers none")
         connection.ask("STARTTLS", "", 220)
+        connection.step = "encryption"
         connection.encrypt()
-        connection.ehlo_or_helo_if_needed()
+        connection.greet()
     if to_server.user:
         connection.step = "the sign-in"
         connection.login(to_server.user, to_server.password)
@@ -213,6 +212,12 @@ class Connection(smtplib.SMTP):
         self.helo_resp = self.ehlo_resp = None
         self.esmtp_features, self.does_esmtp = {}, False
 
+    def greet(self) -> None:
+        self.step = "the greeting"
+        code, said = self.ehlo()
+        if code != 250:
+            raise smtplib.SMTPHeloError(code, said)
+
     def ask(self, verb: str, rest: str, *wanted: int) -> None:
         """One command; any answer but the wanted ones is an SMTPResponseException."""
         self.step = f"{verb} {rest}".strip()
@@ -249,10 +254,10 @@ class Replies:
         while b"\n" not in self.waiting and len(self.waiting) < limit:
             more = self.sock.recv(4096)
             self.left -= len(more)
-            if not more:
-                break
-            if self.left < 0:
-                raise OSError("it says too much")
+            if not more and not self.waiting:
+                return b""
+            if not more or self.left < 0:
+                raise OSError("it hung up in the middle of a line, or says too much")
             self.waiting += more
         end = min(self.waiting.find(b"\n") + 1 or limit, limit)
         line, self.waiting = self.waiting[:end], self.waiting[end:]
@@ -277,7 +282,6 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self.ends_at = time.monotonic() + seconds
-        self.is_over = False
         self.lock = threading.Lock()
         self.socket: socket.socket | None = None
         self.timer = threading.Timer(seconds, self.end)
@@ -290,13 +294,15 @@ class Deadline:
     def __exit__(self, *exception: Any) -> None:
         self.timer.cancel()
 
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.ends_at
+
     def left(self) -> float:
         """Seconds, more than none. Raises TimeoutError when it is over."""
-        seconds = self.ends_at - time.monotonic()
-        if seconds <= 0:
-            self.is_over = True
+        if self.is_over:
             raise TimeoutError
-        return seconds
+        return self.ends_at - time.monotonic()
 
     def watch(self, opened: socket.socket) -> None:
         """From now on this is the socket to end."""
@@ -306,12 +312,10 @@ class Deadline:
 
     def end(self) -> None:
         with self.lock:
-            self.is_over = True
             if self.socket is not None:
                 # The plain socket's: that of TLS would take it apart under the thread that reads.
-                end = partial(socket.socket.shutdown, self.socket, socket.SHUT_RDWR)
                 with contextlib.suppress(OSError):
-                    end()
+                    socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
 
 
 def patience() -> float:

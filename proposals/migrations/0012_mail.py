@@ -11,7 +11,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('proposals', '0009_lists'),
+        ('proposals', '0010_outcomes'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
             name='MailPolicy',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('domains', ledger.canonical.CanonicalJSONField(default=list)),
+                ('domains', ledger.canonical.CanonicalJSONField(blank=True, default=list)),
                 ('updated_at', models.DateTimeField(auto_now=True)),
             ],
             options={
@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
                 ('label', models.CharField(blank=True, max_length=60)),
                 ('subject', models.CharField(max_length=250)),
                 ('body', models.TextField()),
-                ('fields', ledger.canonical.CanonicalJSONField(default=list)),
+                ('fields', ledger.canonical.CanonicalJSONField(blank=True, default=list)),
                 ('tier', models.CharField(choices=[('medium', 'Medium'), ('high', 'High')], default='medium', max_length=10)),
                 ('is_enabled', models.BooleanField(default=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
@@ -52,7 +52,7 @@ class Migration(migrations.Migration):
             name='HistoricalMailPolicy',
             fields=[
                 ('id', models.BigIntegerField(auto_created=True, blank=True, db_index=True, verbose_name='ID')),
-                ('domains', ledger.canonical.CanonicalJSONField(default=list)),
+                ('domains', ledger.canonical.CanonicalJSONField(blank=True, default=list)),
                 ('updated_at', models.DateTimeField(blank=True, editable=False)),
                 ('history_id', models.AutoField(primary_key=True, serialize=False)),
                 ('history_date', models.DateTimeField(db_index=True)),
@@ -76,7 +76,7 @@ class Migration(migrations.Migration):
                 ('label', models.CharField(blank=True, max_length=60)),
                 ('subject', models.CharField(max_length=250)),
                 ('body', models.TextField()),
-                ('fields', ledger.canonical.CanonicalJSONField(default=list)),
+                ('fields', ledger.canonical.CanonicalJSONField(blank=True, default=list)),
                 ('tier', models.CharField(choices=[('medium', 'Medium'), ('high', 'High')], default='medium', max_length=10)),
                 ('is_enabled', models.BooleanField(default=True)),
                 ('created_at', models.DateTimeField(blank=True, editable=False)),

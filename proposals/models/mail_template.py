@@ -32,7 +32,7 @@ class MailTemplate(models.Model):
     label = models.CharField(max_length=60, blank=True)
     subject = models.CharField(max_length=250)
     body = models.TextField()
-    fields = CanonicalJSONField(default=list)
+    fields = CanonicalJSONField(default=list, blank=True)
     tier = models.CharField(max_length=10, choices=TIERS, default=Tier.MEDIUM.value)
     is_enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -61,7 +61,7 @@ class MailTemplate(models.Model):
 class MailPolicy(models.Model):
     """One row: the domains that mails may go to, each exactly as it stands here."""
 
-    domains = CanonicalJSONField(default=list)
+    domains = CanonicalJSONField(default=list, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 
     history = HistoricalRecords()

@@ -107,7 +107,7 @@ def sound(definition: dict[str, Any]) -> dict[str, Any]:
     """A definition with everything in it, and with line ends as mail templates have them."""
     plain = MailTemplate().definition() | definition
     body = str(plain["body"]).replace("\r\n", "\n").strip("\n")
-    return plain | {"body": f"{body}\n" if body.strip() else ""}
+    return plain | {"body": f"{body}\n"}
 
 
 def fault(told: str) -> InvalidRequest:
