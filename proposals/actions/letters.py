@@ -14,6 +14,7 @@ from email.utils import format_datetime, formataddr, parseaddr
 from typing import Any
 
 PLAIN_HEADER = re.compile(r"(?!.*=\?)[!-~]+( [!-~]+)*")
+ONE_HEADER = re.compile(r"[ -~]+(\r\n [!-~]+)*")
 LONGEST_PLAIN = 70
 WORD_BYTES = 45  # of an encoded word, which is then at most 75 characters long
 
@@ -64,7 +65,7 @@ def as_bytes(mail: Mail, *, key: str, at: datetime) -> bytes:
 
 def require_one_header(name: str, value: str) -> None:
     """The last door: nothing begins a line but a fold that `encoded` made."""
-    if not re.fullmatch(r"[ -~]+(\r\n [!-~]+)*", value):
+    if not ONE_HEADER.fullmatch(value):
         raise ValueError(f"The header {name} would not be one line.")
 
 

@@ -27,6 +27,7 @@ DEADLINE_SECONDS = 20.0
 MOST_REPLY_BYTES = 64 * 1024
 BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 OFF = "No mail is sent from here: EMAIL_URL names no mail server (docs/mail.md)."
+SMUGGLED = rb"\r(?!\n)|(?<!\r)\n|\x00"
 QUEUE_ID = re.compile(r"(?:queued as|\bid=)\s*([A-Za-z0-9][A-Za-z0-9._@-]{3,98})", re.IGNORECASE)
 
 
@@ -339,7 +340,7 @@ def stuffed(message: bytes) -> bytes:
 
 def require_smuggles_nothing(message: bytes) -> None:
     """Refuse line ends that one server takes for an end of the text, and another does not."""
-    if re.search(rb"\r(?!\n)|(?<!\r)\n|\x00", message) or not message.isascii():
+    if re.search(SMUGGLED, message) or not message.isascii():
         raise TargetRefused("The mail holds a line end that servers understand in different ways.")
 
 

@@ -80,9 +80,9 @@ class TemplateForm(Refusable):
         self.fields[own + "choices"] = forms.CharField(
             max_length=2000,
             required=False,
-            label=f"Only these values of {gap}",
-            help_text="One a line, for the kind with values.",
-            widget=forms.Textarea(attrs={"rows": 3}),
+            label=f"Values of {gap}",
+            help_text="One a line, if it is one of these.",
+            widget=forms.Textarea(attrs={"rows": 2}),
         )
 
     def own_fields(self) -> list[Any]:

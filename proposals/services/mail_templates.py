@@ -39,6 +39,7 @@ def save_mail_template(*, name: str, definition: dict[str, Any], person: Any) ->
         for field, value in wanted.items():
             setattr(row, field, value)
         row.full_clean()
+        credit(row, person)
         row.save()
         body = {"template": name, "definition": digest(wanted), "is": wanted}
         record(row, "mail_template.written" if is_new else "mail_template.changed", person, body)
@@ -61,6 +62,7 @@ def switch_mail_template(*, name: str, is_enabled: bool, person: Any) -> MailTem
             raise NotFound
         if row.is_enabled != is_enabled:
             row.is_enabled = is_enabled
+            credit(row, person)
             row.save(update_fields=["is_enabled", "updated_at"])
             kind = "mail_template.enabled" if is_enabled else "mail_template.disabled"
             record(row, kind, person, {"template": name})
@@ -88,6 +90,7 @@ def list_mail_domains(*, domains: list[str], person: Any) -> MailPolicy:
         was = row.domains
         if was != wanted:
             row.domains = wanted
+            credit(row, person)
             row.save()
             record_change(
                 stream=STREAM,
@@ -122,6 +125,11 @@ def require_configure(person: Any) -> None:
             "Setting up what agents may send takes a right that you do not have; "
             "a policy administrator has it."
         )
+
+
+def credit(row: MailTemplate | MailPolicy, person: Any) -> None:
+    """Have the history say who it was, also where no request tells it."""
+    row._history_user = person  # type: ignore[union-attr]
 
 
 def record(row: MailTemplate, kind: str, person: Any, body: dict[str, Any]) -> None:

@@ -241,7 +241,7 @@ class TestTheReviewPage:
         assert "<script>alert(1)</script>" in shown
         assert "<b>x</b>" in shown
         assert "</div></div> & {order}" in shown
-        assert "End of the text." in shown
+        assert "End of the mail." in shown
         assert not [link for link in page.all("a") if "evil" in (link.get("href") or "")]
 
     def test_shows_the_whole_of_a_long_mail(self, mails):
