@@ -38,13 +38,23 @@ def public_url(given: str, *, port: int, outside: Collection[str], https: bool) 
     return given.rstrip("/")
 
 
-def mail(url: str, sender: str) -> dict[str, Any]:
-    """Django's settings of mail. Without EMAIL_URL, mail is off, and the pages say so."""
+def mail(url: str, sender: str, outgoing: str = "") -> dict[str, Any]:
+    """Django's settings of mail. Without EMAIL_URL, mail is off, and the pages say so.
+
+    `sender` writes to our own people, `outgoing` to whom agents write; it may be the same.
+    """
+    _, address = parseaddr(outgoing)
+    if outgoing and ("@" not in address or not outgoing.isprintable()):
+        raise ImproperlyConfigured(
+            "OUTGOING_FROM_EMAIL must say who sends what agents ask for, such as "
+            "Shop <orders@company.example>."
+        )
     if not url:
         return {
             "MAIL_IS_ON": False,
             "EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend",
             "DEFAULT_FROM_EMAIL": sender or "countersign@localhost",
+            "OUTGOING_FROM_EMAIL": outgoing,
         }
     try:
         config = environ.Env.email_url_config(url)
@@ -77,5 +87,6 @@ def mail(url: str, sender: str) -> dict[str, Any]:
         "MAIL_IS_ON": True,
         "EMAIL_TIMEOUT": TIMEOUT_SECONDS,
         "DEFAULT_FROM_EMAIL": sender,
+        "OUTGOING_FROM_EMAIL": outgoing,
         "SERVER_EMAIL": address,
     }

@@ -389,9 +389,13 @@ COUNTERSIGN_URL = notices.public_url(
 WEBHOOK_HOSTS = outbound.hosts(
     env.list("COUNTERSIGN_WEBHOOK_HOSTS", default=[]), setting="COUNTERSIGN_WEBHOOK_HOSTS"
 )
-MAIL_IS_ON = False
+MAIL_IS_ON, OUTGOING_FROM_EMAIL = False, ""
 vars().update(
-    notices.mail(env.str("EMAIL_URL", default=""), env.str("DEFAULT_FROM_EMAIL", default=""))
+    notices.mail(
+        env.str("EMAIL_URL", default=""),
+        env.str("DEFAULT_FROM_EMAIL", default=""),
+        env.str("OUTGOING_FROM_EMAIL", default=""),
+    )
 )
 
 # Hosts that HTTP actions may reach wherever they are, without TLS and at the port that is named.

@@ -75,6 +75,13 @@ KINDS = {
         "secret.kept",
         "secret.forgotten",
     ),
+    "Mail to others": (
+        "mail_template.written",
+        "mail_template.changed",
+        "mail_template.enabled",
+        "mail_template.disabled",
+        "mail_domains.changed",
+    ),
     "Notifications": (
         "notice.given_up",
         "notice_preference.changed",

@@ -33,6 +33,8 @@ VIEW = [
     "view_describedtable",
     "view_httpaction",
     "view_namedsecret",
+    "view_mailtemplate",
+    "view_mailpolicy",
 ]
 EDIT_AGENTS = ["add_grant", "change_grant", "delete_grant", "add_agent", "change_agent"]
 EDIT_BUDGETS = ["add_budget", "change_budget", "lower_budget"]

@@ -14,18 +14,19 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Q
+from django.db.models.functions import Left
 
 from budgets import refusals
 from ledger import clock
 from proposals import bell, checks, execution, gate, resolving, rule_hits, services
 from proposals.actions import tables
-from proposals.http_actions import loading
 from proposals.lifecycle import Status
 from proposals.models import Execution, Proposal, RunUndo
 from proposals.targets import wiring
 
 logger = logging.getLogger(__name__)
 BATCH = 50
+DIGEST_LENGTH = 71
 
 
 def check_and_commit(proposal_id: UUID | str) -> None:
@@ -129,15 +130,15 @@ def recheck_for_new_rules() -> int:
 
 
 def recheck_for_new_tables() -> int:
-    """Check again what waits for people on what was described anew, is off or is back."""
+    """Check again what waits for people on what is configured anew, is off or is back."""
     wiring.refresh()
-    in_force = (tables.current().digests, loading.current().digests)
-    returned = [tables.absent(name) for digests in in_force for name in digests]
-    moved = Q(current_check__definition__startswith="sha256:") & ~Q(
-        current_check__definition__in=[one for digests in in_force for one in digests.values()]
-    )
+    current = wiring.definitions()
+    returned = [tables.absent(name) for name in current]
+    moved = Q(current_check__definition__startswith="sha256:") & ~Q(rows__in=current.values())
     outdated = (
-        Proposal.objects.filter(moved | Q(current_check__definition__in=returned))
+        # What follows a digest is a process's own, and sends nothing back by itself.
+        Proposal.objects.annotate(rows=Left("current_check__definition", DIGEST_LENGTH))
+        .filter(moved | Q(current_check__definition__in=returned))
         .filter(status=Status.PENDING)
         .values_list("pk", flat=True)[:BATCH]
     )

@@ -110,6 +110,18 @@ class Preview:
 
 
 @dataclass(frozen=True)
+class Rendering:
+    """What somebody else would read once this is written, for pages to show in a frame as text.
+
+    `lines` are what stands above the text, such as who it is from. Strangers' text, all of it.
+    """
+
+    title: str
+    lines: tuple[tuple[str, str], ...]
+    text: str
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What happened: the result for the agent, the values now held, and the reversing call.
 
@@ -137,6 +149,7 @@ class Action:
     delivery: Delivery
     is_reversible: bool = True
     is_internal: bool = False  # reached as a compensation only; never on the menu
+    why_for_good: str = ""  # a sentence for people: why what this writes cannot be taken back
     # How long after a call without a clear answer its effect may still appear at the target.
     settling_seconds: float = 60
     # For how long the target honours a key, for KEYED actions: never resent after 80 % of it.
@@ -228,6 +241,10 @@ class Action:
         Only to be read beside the id: it is a stranger's text, and no part of what is approved.
         """
         return {}
+
+    def rendering(self, after: dict[str, Any]) -> Rendering | None:
+        """A checked `Preview.after` as somebody outside would read it; None where nobody would."""
+        return None
 
     def can_probe(self, params: dict[str, Any]) -> bool:
         """Whether the target can be asked what became of a key: QUERYABLE, and perhaps KEYED."""

@@ -27,6 +27,7 @@ pytest_plugins = [
     "tests.toys",
     "tests.depot",
     "tests.post",
+    "tests.mail_fixture",
 ]
 
 

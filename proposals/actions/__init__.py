@@ -3,8 +3,8 @@
 The table files are read here, so that a mistake in one stops the start and not a write.
 """
 
-from proposals.actions import records, tables
+from proposals.actions import email, records, tables
 
-__all__ = ["records"]
+__all__ = ["email", "records"]
 
 tables.tables()

@@ -41,6 +41,9 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "may_connect": SimpleLazyObject(
             lambda: bool(may_view and rights.has(user, rights.CONFIGURE_DATABASES))
         ),
+        "may_write_mails": SimpleLazyObject(
+            lambda: bool(may_view and rights.has(user, rights.CONFIGURE_ACTIONS))
+        ),
         "may_manage_people": SimpleLazyObject(
             lambda: bool(may_view and rights.has(user, rights.MANAGE_PEOPLE))
         ),

@@ -88,7 +88,8 @@ class ReviewPage(Page):
     def __init__(self, proposal: Proposal, user: Any, place: Place) -> None:
         super().__init__(proposal, user, place)
         check = self.check
-        self.reversible = presenters.reversibility(check)
+        self.reversible = presenters.reversibility(proposal.action, check)
+        self.rendering = presenters.rendering(proposal.action, check)
         self.neighbours = place.neighbours(proposal.pk)
         self.pulse_url = pulse_url(proposal)
         self.read_live()
@@ -232,6 +233,10 @@ class ReviewPage(Page):
             return None
         earlier = self.proposal.checks.filter(round__lt=self.check.round)
         return earlier.select_related("revision").order_by("-round").first()
+
+    @property
+    def why_for_good(self) -> str:
+        return presenters.why_for_good(self.proposal.action)
 
     @property
     def run_name(self) -> str:

@@ -1,5 +1,6 @@
 """What the pages say about rows: words, counts and addresses. Reads; never decides or writes."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from proposals.console import diff
 from proposals.lifecycle import Status
 from proposals.models import Check, Proposal, Review, Revision
 from proposals.policy import Effect
-from proposals.registry import Delivery, registry
+from proposals.registry import Delivery, Rendering, registry
+
+logger = logging.getLogger(__name__)
 
 NOT_COMPUTED = "not computed"
 DELIVERY = {
@@ -222,15 +225,36 @@ def state(proposal: Proposal, filled: int = 0) -> str:
     return proposal.get_status_display()
 
 
-def reversibility(check: Check | None) -> tuple[str, str]:
+def reversibility(action: str, check: Check | None) -> tuple[str, str]:
     """Whether it can be taken back, in a sentence: (emphasised start, rest)."""
     if check is None:
         return "", "Whether this can be undone is known once it was checked."
     if check.error:
         return "Not known", "whether this can be undone: it could not be previewed."
     if not check.is_reversible:
-        return "Not reversible.", "Once committed, this cannot be taken back."
+        return "Not reversible.", why_for_good(action) or "Once committed, it cannot be taken back."
     return "Can be undone", "by a new proposal that restores the earlier values."
+
+
+def why_for_good(action: str) -> str:
+    """Why what an action writes cannot be taken back, if it says so."""
+    try:
+        return registry.get(action).why_for_good
+    except LookupError:
+        return ""
+
+
+def rendering(action: str, check: Check | None) -> Rendering | None:
+    """What somebody else would read, from exactly what was checked."""
+    if check is None or check.error or not check.after:
+        return None
+    try:
+        return registry.get(action).rendering(check.after)
+    except LookupError:
+        return None
+    except Exception:  # the page has the fields and the call all the same
+        logger.exception("%s could not show what it would write", action)
+        return None
 
 
 def impact(proposal: Proposal, check: Check | None) -> list[tuple[str, Any]]:

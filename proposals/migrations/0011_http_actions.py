@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
             options={
                 'verbose_name': 'HTTP action',
                 'ordering': ['name'],
-                'permissions': [('configure_actions', 'Can define HTTP actions and keep their secrets')],
+                'permissions': [('configure_actions', 'Can define HTTP actions, their secrets and mail templates')],
                 'default_permissions': ('view',),
             },
         ),

@@ -7,6 +7,7 @@ from proposals.models.execution import Execution
 from proposals.models.freeze import Freeze
 from proposals.models.http_action import HttpAction, NamedSecret
 from proposals.models.invitation import Invitation
+from proposals.models.mail_template import MailPolicy, MailTemplate
 from proposals.models.notice import Letter, Notice, NoticePreference, Webhook
 from proposals.models.operator_token import OperatorToken
 from proposals.models.outside import Attestation, Breaker, Exchange
@@ -33,6 +34,8 @@ __all__ = [
     "IdempotencyKey",
     "Invitation",
     "Letter",
+    "MailPolicy",
+    "MailTemplate",
     "NamedSecret",
     "Notice",
     "NoticePreference",

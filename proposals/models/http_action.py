@@ -33,7 +33,9 @@ class HttpAction(models.Model):
         ordering = ["name"]
         verbose_name = "HTTP action"
         default_permissions = ("view",)
-        permissions = [("configure_actions", "Can define HTTP actions and keep their secrets")]
+        permissions = [
+            ("configure_actions", "Can define HTTP actions, their secrets and mail templates")
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -45,6 +45,11 @@ from proposals.services.http_actions import (
     switch_http_action,
     try_http_action,
 )
+from proposals.services.mail_templates import (
+    list_mail_domains,
+    save_mail_template,
+    switch_mail_template,
+)
 from proposals.services.notices import (
     SavedWebhook,
     save_notice_preference,
@@ -111,6 +116,7 @@ __all__ = [
     "keep_list",
     "keep_secret",
     "lift",
+    "list_mail_domains",
     "lower_budget",
     "make_first_administrator",
     "may_keep",
@@ -131,6 +137,7 @@ __all__ = [
     "rotate_token",
     "save_budget",
     "save_http_action",
+    "save_mail_template",
     "save_notice_preference",
     "save_preferences",
     "save_rule",
@@ -142,6 +149,7 @@ __all__ = [
     "submit",
     "switch_database",
     "switch_http_action",
+    "switch_mail_template",
     "switch_table",
     "test_webhook",
     "try_http_action",

@@ -1,8 +1,8 @@
-"""Makes what people configured known to this process, and keeps it up to date.
+"""Makes what people configured on pages known to this process, and keeps it up to date.
 
-That is databases with their tables, and actions over HTTP. Every process asks for one small row
-where a request, a check, a claim or an intent begins. Only when its token is another than the one
-known here is anything read again.
+That is databases with their tables, actions over HTTP, mail templates and domains. Every process
+asks for one small row where a request, a check, a claim or an intent begins. Only when its token is
+another than the one known here is anything read again.
 """
 
 import threading
@@ -16,10 +16,19 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 
 from proposals import vault
-from proposals.actions import tables
+from proposals.actions import mailing, tables
+from proposals.actions.mailing import Mailing
 from proposals.actions.tables import Described
+from proposals.exceptions import InvalidRequest
 from proposals.http_actions import loading
-from proposals.models import Database, DescribedTable, Secret, Wiring
+from proposals.models import (
+    Database,
+    DescribedTable,
+    MailPolicy,
+    MailTemplate,
+    Secret,
+    Wiring,
+)
 from proposals.registry import registry
 
 LOST = (
@@ -52,6 +61,7 @@ def forget() -> None:
     with _lock:
         wire(Described(), {})
         loading.install(loading.Defined())
+        mailing.install(Mailing())
         set_token("")
 
 
@@ -76,6 +86,7 @@ def load(token: str) -> None:
             closed_databases[database.pk] = LOST.format(database.name)
     wire(described(found, closed_databases), configs)
     loading.install(loading.load())
+    mailing.install(mails())
     set_token(token)
 
 
@@ -117,6 +128,32 @@ def described(databases: list[Database], closed_databases: dict[int, str]) -> De
             # two machines with different keys would send each other's checks back for ever.
             found.digests[full_name] = row.digest()
     return found
+
+
+def mails() -> Mailing:
+    """The mails that may be sent now, and why the others may not."""
+    policy = MailPolicy.objects.first()
+    listed = policy.domains if policy else []
+    found = Mailing(domains=tuple(listed))
+    for row in MailTemplate.objects.all():
+        if not row.is_enabled:
+            found.closed[row.name] = f"The mail template {row.name} is switched off."
+            continue
+        try:
+            found.templates[row.name] = mailing.described_by(row.name, row.definition())
+        except InvalidRequest as error:  # written for a release that knew more
+            found.closed[row.name] = f"The mail template {row.name} is not understood: {error}"
+        found.digests[mailing.full_name(row.name)] = row.digest(listed)
+    return found
+
+
+def definitions() -> dict[str, str]:
+    """What names everything that people configured and that is in force, by its name."""
+    return {
+        **tables.current().digests,
+        **loading.current().digests,
+        **mailing.current().digests,
+    }
 
 
 def wire(found: Described, configs: dict[str, dict[str, Any]]) -> None:
