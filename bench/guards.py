@@ -95,10 +95,10 @@ GUARDS = [
     ),
     guard(
         "a changed action is checked again",
-        "proposals/dispatch.py",
-        "in_force = (tables.current().digests, loading.current().digests)",
-        "in_force = (tables.current().digests,)",
-        HTTP + "test_services.py",
+        "proposals/targets/wiring.py",
+        "        **loading.current().digests,\n",
+        "",
+        P + "http_actions/test_services.py",
     ),
     guard(
         "a definition has no name of an action in code",
