@@ -877,8 +877,8 @@ GUARDS = [
     guard(
         "no more than the cap",
         "budgets/accounts.py",
-        "    if used + amount <= budget.limit:\n        return used",
-        "    if True:\n        return used",
+        "    if used + amount <= budget.limit:\n        return",
+        "    if True:\n        return",
         ACCOUNTS,
     ),
     guard(

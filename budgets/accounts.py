@@ -8,6 +8,8 @@ window of any position ever holds more than its cap. (Protocols page, Budgets; d
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import reduce
+from operator import or_
 
 from django.db import connection
 from django.db.models import QuerySet, Sum
@@ -68,15 +70,12 @@ def reserve(charge: Charge) -> list[Standing]:
         return []  # nothing is added, so nothing needs to be locked
     scopes = lock_scopes([(budget, key) for (_, key), (budget, _) in wanted.items()], charge)
     now = clock.now()
-    standings = [
-        set_aside(scope, budget, charge.proposal, amount, earlier.pop(place, None), now)
-        for scope, (place, (budget, amount)) in zip(scopes, wanted.items(), strict=True)
-    ]
-    gone = [each.pk for each in earlier.values() if each.status == Reservation.Status.HELD]
-    Reservation.objects.filter(pk__in=gone).update(
-        status=Reservation.Status.RELEASED, resolved_at=now
-    )
-    return standings
+    places = [(scope, *each) for scope, each in zip(scopes, wanted.values(), strict=True)]
+    used = used_beside([(scope, budget) for scope, budget, _ in places], charge.proposal, now)
+    held = {each.scope_id: each for each in earlier.values()}
+    set_aside(places, charge.proposal, held, used, now)
+    release_others(held, {scope.pk for scope in scopes}, now)
+    return [Standing(budget, used[scope.pk] + amount, now) for scope, budget, amount in places]
 
 
 def standings(charge: Charge) -> list[Standing]:
@@ -86,8 +85,8 @@ def standings(charge: Charge) -> list[Standing]:
     for budget in matching(charge):
         if amount := charge.amount(budget.unit, budget.currency):
             scope = budget.scopes.filter(key=budget.scope_key(charge)).first()
-            used = used_beside(scope, budget, charge.proposal, now) if scope else NOTHING
-            found.append(Standing(budget, used + amount, now))
+            used = used_beside([(scope, budget)] if scope else [], charge.proposal, now)
+            found.append(Standing(budget, sum(used.values(), amount), now))
     return found
 
 
@@ -97,47 +96,75 @@ def live(proposal: str) -> QuerySet[Reservation]:
 
 
 def set_aside(
-    scope: Scope,
-    budget: Budget,
+    places: list[tuple[Scope, Budget, Decimal]],
     proposal: str,
-    amount: Decimal,
-    earlier: Reservation | None,
+    held: dict[int, Reservation],
+    used: dict[int, Decimal],
     now: datetime,
-) -> Standing:
-    """Reserve an amount in a locked scope, if it fits beside all that counts there now."""
-    if earlier is not None and amount <= earlier.amount:
-        if amount < earlier.amount and earlier.status == Reservation.Status.HELD:
+) -> None:
+    """Reserve in locked scopes what fits beside all that counts there now, in one statement."""
+    added = []
+    for scope, budget, amount in places:
+        earlier = held.get(scope.pk)
+        if earlier is None or amount > earlier.amount:
+            require_room(scope, budget, proposal, amount, used[scope.pk], now)
+            added.append(new_reservation(scope, budget, proposal, amount, now))
+        elif amount < earlier.amount and earlier.status == Reservation.Status.HELD:
             Reservation.objects.filter(pk=earlier.pk).update(amount=amount)
-        return Standing(budget, used_beside(scope, budget, proposal, now) + amount, now)
-    used = require_room(scope, budget, proposal, amount, now)
-    # Proposals are counted when submitted and never given back.
+    Reservation.objects.bulk_create(
+        added,
+        update_conflicts=True,  # there is one row for a proposal in a scope, released or not
+        unique_fields=["scope", "proposal"],
+        update_fields=["amount", "status", "counted_at", "resolved_at"],
+    )
+
+
+def new_reservation(
+    scope: Scope, budget: Budget, proposal: str, amount: Decimal, now: datetime
+) -> Reservation:
+    """Proposals are counted when submitted and never given back; all else is held at first."""
     is_spent = budget.unit == Unit.PROPOSALS
-    Reservation.objects.update_or_create(
+    return Reservation(
         scope=scope,
         proposal=proposal,
-        defaults={
-            "amount": amount,
-            "status": Reservation.Status.CAPTURED if is_spent else Reservation.Status.HELD,
-            "counted_at": now,
-            "resolved_at": now if is_spent else None,
-        },
+        amount=amount,
+        status=Reservation.Status.CAPTURED if is_spent else Reservation.Status.HELD,
+        counted_at=now,
+        resolved_at=now if is_spent else None,
     )
-    return Standing(budget, used + amount, now)
 
 
-def used_beside(scope: Scope, budget: Budget, proposal: str, now: datetime) -> Decimal:
-    """How much of a scope is spoken for now by others than this proposal."""
-    counting = scope.reservations.counting(budget.window, now).exclude(proposal=proposal)
-    return counting.aggregate(total=Sum("amount"))["total"] or NOTHING
+def release_others(held: dict[int, Reservation], kept: set[int], now: datetime) -> None:
+    """Give back what a proposal holds in scopes that no longer apply to it."""
+    gone = [
+        each.pk
+        for scope_id, each in held.items()
+        if scope_id not in kept and each.status == Reservation.Status.HELD
+    ]
+    if gone:
+        Reservation.objects.filter(pk__in=gone).update(
+            status=Reservation.Status.RELEASED, resolved_at=now
+        )
+
+
+def used_beside(
+    places: list[tuple[Scope, Budget]], proposal: str, now: datetime
+) -> dict[int, Decimal]:
+    """How much of each scope is spoken for now by others than this proposal."""
+    used = {scope.pk: NOTHING for scope, _ in places}
+    counting = [scope.reservations.counting(budget.window, now) for scope, budget in places]
+    if counting:
+        by_others = reduce(or_, counting).exclude(proposal=proposal).order_by()
+        used.update(by_others.values_list("scope").annotate(Sum("amount")))
+    return used
 
 
 def require_room(
-    scope: Scope, budget: Budget, proposal: str, amount: Decimal, now: datetime
-) -> Decimal:
-    """What others use of a locked scope; BudgetExceeded unless the amount fits beside it now."""
-    used = used_beside(scope, budget, proposal, now)
+    scope: Scope, budget: Budget, proposal: str, amount: Decimal, used: Decimal, now: datetime
+) -> None:
+    """BudgetExceeded, unless the amount fits in a locked scope beside what others use of it."""
     if used + amount <= budget.limit:
-        return used
+        return
     counting = scope.reservations.counting(budget.window, now).exclude(proposal=proposal)
     raise BudgetExceeded(
         Shortage(
@@ -192,8 +219,10 @@ def restamp(proposal: str) -> datetime | None:
         .order_by("budget_id", "key")
     )
     now = clock.now()
+    used = used_beside([(each.scope, each.scope.budget) for each in held], proposal, now)
     for each in held:
-        require_room(each.scope, each.scope.budget, proposal, each.amount, now)
+        scope = each.scope
+        require_room(scope, scope.budget, proposal, each.amount, used[scope.pk], now)
     Reservation.objects.filter(pk__in=[each.pk for each in held]).update(counted_at=now)
     return now
 

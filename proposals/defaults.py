@@ -167,13 +167,20 @@ def ensure() -> None:
     A rule that somebody switched off or renamed stays as they left it: an installation with any
     rule at all has chosen its own policy.
     """
-    for name, codenames in GROUPS.items():
-        group, is_new = Group.objects.get_or_create(name=name)
-        if is_new:
-            group.permissions.set(Permission.objects.filter(codename__in=codenames))
+    ensure_groups()
     if not Rule.history.exists():
         add_rules(RULES)
     ensure_somebody_manages_people()
+
+
+def ensure_groups() -> None:
+    """A group that exists keeps the rights that somebody left it."""
+    known = set(Group.objects.filter(name__in=GROUPS).values_list("name", flat=True))
+    for name, codenames in GROUPS.items():
+        if name not in known:
+            group, is_new = Group.objects.get_or_create(name=name)
+            if is_new:
+                group.permissions.add(*Permission.objects.filter(codename__in=codenames))
 
 
 def ensure_somebody_manages_people() -> None:

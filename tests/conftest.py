@@ -1,9 +1,12 @@
 """What every test may rely on."""
 
+import gc
+
 import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from ledger import storage_guards
 
@@ -17,6 +20,20 @@ def _tear_down_with_guards_lifted(self: TransactionTestCase) -> None:
 
 
 TransactionTestCase._fixture_teardown = _tear_down_with_guards_lifted
+
+_look_for_files = WhiteNoiseMiddleware.add_files_from_finders
+_static_files: dict = {}
+
+
+def _look_for_files_once(self: WhiteNoiseMiddleware) -> None:
+    """Every test client loads the middleware anew; the static files stay the same."""
+    if not _static_files:
+        _look_for_files(self)
+        _static_files.update(self.files)
+    self.files.update(_static_files)
+
+
+WhiteNoiseMiddleware.add_files_from_finders = _look_for_files_once
 
 # A slow hash protects people's passwords; here it would only protect those of Rita and Saul.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -39,6 +56,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         kind = item.get_closest_marker("processes") or item.get_closest_marker("browser")
         waits[item.path] = waits.get(item.path, False) or kind is not None
     items.sort(key=lambda item: not waits[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays; the collector need not look at it over and over again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
