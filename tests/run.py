@@ -1,8 +1,8 @@
 """Runs everything the machine allows, and says in plain words what it could not run.
 
-The whole suite runs on SQLite always, and on PostgreSQL where TEST_DATABASE_URL is set or a local
-server answers; tests marked `once` come out the same there and run on SQLite alone. With
-REQUIRE_ALL=1, leaving anything else out is a failure.
+The whole suite runs on SQLite always, and on PostgreSQL, at the same time, where TEST_DATABASE_URL
+is set or a local server answers; tests marked `once` come out the same there and run on SQLite
+alone. With REQUIRE_ALL=1, leaving anything else out is a failure.
 """
 
 import getpass
@@ -11,6 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -23,35 +25,71 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 def main() -> int:
     left_out: list[str] = []
-    results: list[tuple[str, bool, float]] = []
-
-    def run(name: str, command: list[str], **environment: str) -> None:
-        print(f"== {name}", flush=True)
-        started = time.monotonic()
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, check=False)
-        results.append((name, done.returncode == 0, time.monotonic() - started))
-
-    run("format", [str(BIN / "ruff"), "format", "--check", "--quiet", "."])
-    run("lint", [str(BIN / "ruff"), "check", "--quiet", "."])
-    run("types", [str(BIN / "mypy")])
     if not any(shutil.which(name) for name in BROWSERS):
         left_out.append("The browser tests: no Chromium is installed.")
     if importlib.util.find_spec("localstripe") is None:
         left_out.append("The tests against localstripe, a server of others: it is not installed.")
-    # More than there are cores: many tests wait for processes and browsers of their own.
-    several = ["-n", "3", "--dist", "loadfile", "--no-loadscope-reorder"]
+    # Side by side, and more than there are cores: many tests wait for processes of their own.
+    several = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
     pytest = [sys.executable, "-m", "pytest", *several, *sys.argv[1:]]
-    run("tests on SQLite", pytest, TEST_DATABASE_URL="")
+    steps = [
+        Step("format", [str(BIN / "ruff"), "format", "--check", "--quiet", "."]),
+        Step("lint", [str(BIN / "ruff"), "check", "--quiet", "."]),
+        Step("types", [str(BIN / "mypy")]),
+        Step("tests on SQLite", pytest, {"TEST_DATABASE_URL": ""}),
+    ]
     url = postgresql()
     if url:
-        run(
-            "tests on PostgreSQL", [*pytest, "--create-db", "-m", "not once"], TEST_DATABASE_URL=url
-        )
+        on_both = [*pytest, "--create-db", "-m", "not once"]
+        steps.append(Step("tests on PostgreSQL", on_both, {"TEST_DATABASE_URL": url}))
     else:
         left_out.append(
             "PostgreSQL: TEST_DATABASE_URL is not set and no local server answers on port 5432."
         )
-    return report(results, left_out)
+    for step in steps:
+        step.start()
+    for step in steps:
+        step.wait()
+    return report(steps, left_out)
+
+
+class Step:
+    """One command. All run side by side; what each says is shown in the order of the list."""
+
+    def __init__(self, name: str, command: list[str], env: dict[str, str] | None = None) -> None:
+        self.name, self.command, self.env = name, command, env or {}
+        self.said = tempfile.TemporaryFile()  # noqa: SIM115 (gone with this process)
+        self.passed, self.seconds = False, 0.0
+        self.thread = threading.Thread(target=self.run)
+
+    def start(self) -> None:
+        self.thread.start()
+
+    def run(self) -> None:
+        began = time.monotonic()
+        done = subprocess.run(
+            self.command,
+            cwd=ROOT,
+            env=os.environ | self.env,
+            stdout=self.said,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        self.passed, self.seconds = done.returncode == 0, time.monotonic() - began
+
+    def wait(self) -> None:
+        """Show what it says, from its beginning to its end, while it says it."""
+        print(f"== {self.name}", flush=True)
+        shown = 0
+        while True:
+            is_over = not self.thread.is_alive()
+            text = os.pread(self.said.fileno(), 1 << 20, shown)
+            shown += len(text)
+            sys.stdout.buffer.write(text)
+            sys.stdout.flush()
+            if is_over and not text:
+                return
+            self.thread.join(0 if text else 0.5)
 
 
 def postgresql() -> str:
@@ -70,18 +108,18 @@ def postgresql() -> str:
     return ""
 
 
-def report(results: list[tuple[str, bool, float]], left_out: list[str]) -> int:
+def report(steps: list[Step], left_out: list[str]) -> int:
     print("\nWhat ran:")
-    for name, passed, seconds in results:
-        print(f"  {'passed' if passed else 'FAILED':7} {name} ({seconds:.0f} s)")
+    for step in steps:
+        print(f"  {'passed' if step.passed else 'FAILED':7} {step.name} ({step.seconds:.0f} s)")
     print("What was left out:" if left_out else "Nothing was left out.")
     for reason in left_out:
         print(f"  {reason}")
-    failed = sum(not passed for _, passed, _ in results)
+    failed = sum(not step.passed for step in steps)
     if left_out and os.environ.get("REQUIRE_ALL") == "1":
         print("REQUIRE_ALL=1: what was left out counts as a failure.")
         failed += len(left_out)
-    print(f"{len(results) - failed} passed, {failed} failed")
+    print(f"{len(steps) - failed} passed, {failed} failed")
     return 1 if failed else 0
 
 

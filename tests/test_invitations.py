@@ -24,7 +24,7 @@ from proposals.models import Invitation
 from tests import factories
 from tests.factories import make_person
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 NEW = "entirely new words 4711"
 
 

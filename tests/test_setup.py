@@ -13,6 +13,7 @@ from proposals import services, setup_code
 from tests import factories
 
 PAGES = ("queue", "recent", "budgets", "stop", "help", "people", "account")
+pytestmark = pytest.mark.once
 
 
 @pytest.fixture(autouse=True)

@@ -54,6 +54,7 @@ UNROUTED = (
     "mfa_signup_webauthn",
     "mfa_trust",
 )
+pytestmark = pytest.mark.once
 
 
 def told(*kinds: str) -> list[dict]:

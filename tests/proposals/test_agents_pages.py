@@ -35,7 +35,7 @@ from tests.factories import (
 from tests.proposals.test_console import GROUPS, Page, signed_in
 from tests.toys import box
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.usefixtures("toybox")]
 SHOWN_TOKEN = re.compile("cs_[0-9a-f]{16}_[0-9A-Za-z_-]{43}")
 
 

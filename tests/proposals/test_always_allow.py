@@ -12,7 +12,7 @@ from tests.factories import fresh, make_agent, make_checked, make_person, painti
 from tests.proposals.test_console import Page, signed_in
 from tests.proposals.test_rules_pages import MEDIUM, rule, seen_by
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.usefixtures("toybox")]
 
 
 @pytest.fixture(autouse=True)

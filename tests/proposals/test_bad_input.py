@@ -14,7 +14,7 @@ from tests.factories import (
     painting,
 )
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.usefixtures("toybox")]
 KIB = 1024
 EVIDENCE = {"kind": "record", "title": "toys/bear"}
 

@@ -18,7 +18,7 @@ from proposals.registry import Call, Delivery, Outcome, registry
 from tests.shop_calls import everything
 from tests.toys import SetColour, box
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 class PaintParams(BaseModel):

@@ -21,7 +21,7 @@ from tests.factories import fresh, make_agent, make_checked, make_person, painti
 from tests.proposals.test_console import Page, address, no_verdicts, signed_in, waiting
 from tests.toys import box
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.usefixtures("toybox")]
 
 SENTINEL = "zq-agent-wrote-this"
 STOPPERS = ("reviewers", "senior-reviewers", "operators", "policy-administrators")

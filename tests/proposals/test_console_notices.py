@@ -17,7 +17,7 @@ from tests.proposals.test_console import Page, signed_in
 from tests.proposals.test_notices import AT_ONCE, eager, senior, waiting
 from tests.proposals.test_webhooks import EVERYTHING, ada, make_webhook, secret_of
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.usefixtures("toybox")]
 NOTIFICATIONS = "/notifications/"
 WEBHOOKS = "/notifications/webhooks/"
 FILLED = {"name": "Approvals", "url": "https://hooks.example/T0K3N", **EVERYTHING}

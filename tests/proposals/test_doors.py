@@ -14,6 +14,7 @@ from django.urls import get_resolver
 
 from ledger.models import LedgerEntry
 from proposals import defaults, services
+from proposals.console import lists
 from proposals.models import Agent, AgentToken, Execution, Freeze, Grant, Proposal, Review, Rule
 from tests.contract import assert_documented, assert_problem
 from tests.factories import (
@@ -299,6 +300,21 @@ def send(client, method, address, **sent):
     if method == "POST":
         return client.post(address, **sent)
     return client.generic(method, address, **sent)
+
+
+def test_every_page_opens_for_whoever_has_every_right(scene):
+    """What pages show is tested on one database; that their questions are understood, on both."""
+    everybody = make_person("eve", groups=defaults.GROUPS, is_staff=True)
+    client, opened = Client(), set()
+    client.force_login(everybody)
+    tabs = {f"/?tab={name}" for name in lists.TABS}
+    for address in sorted(tabs.union(*(scene.addresses(route) for route in of(PEOPLE)))):
+        answer = client.get(address)
+        assert answer.status_code < 500, address
+        if answer.status_code == 200:
+            opened.add(address)
+    assert tabs < opened
+    assert len(opened) > 60, sorted(opened)
 
 
 def test_agents_addresses_commit_approve_and_rule_nothing(scene):

@@ -25,7 +25,7 @@ from tests.post import deliver
 from tests.processes import eventually
 from tests.proposals.test_notices import eager, senior, waiting
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.usefixtures("toybox")]
 
 HIDDEN = "\u202e\u200b\u2066\U000e0041\u3164"
 SENTINEL = f"zq{HIDDEN}\r\nBcc: evil@evil.example\r\n\r\nhttps://evil.example www.evil.example"

@@ -17,7 +17,7 @@ from tests import factories
 from tests.factories import fresh, make_checked, make_person, painting, work
 from tests.proposals.test_console import Page, signed_in
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.usefixtures("toybox")]
 
 MEDIUM, LOW = "Medium needs one reviewer", "Low and reversible commits by itself"
 

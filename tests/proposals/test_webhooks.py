@@ -18,7 +18,7 @@ from tests import factories
 from tests.factories import make_agent, make_checked, make_person, painting
 from tests.post import Receiver, deliver
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
+pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.usefixtures("toybox")]
 EVERYTHING = {"kinds": Notice.Kind.values, "tiers": ["low", "medium", "high"]}
 SENTINEL = "zq\u202e\u200b\U000e0041agent"
 

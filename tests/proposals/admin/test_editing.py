@@ -23,7 +23,7 @@ from tests.proposals.admin.pages import (
     text_of,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 def management(prefix, initial=0, **more):

@@ -14,7 +14,7 @@ from tests.proposals.admin.pages import (
     text_of,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.once]
 
 
 def user_form(user, **changes):
