@@ -39,7 +39,7 @@ from tests.proposals.promises import Promises
 from tests.stepping import WITHIN_TRANSACTIONS, Worker, stepping
 from tests.toys import box
 
-SECONDS = 1800 if os.environ.get("COUNTERSIGN_LONG") == "1" else 30
+SECONDS = 1800 if os.environ.get("COUNTERSIGN_LONG") == "1" else 12
 SEED = int(os.environ.get("COUNTERSIGN_SEED", 0))
 ROUND = settings(
     max_examples=5,
