@@ -925,10 +925,17 @@ GUARDS = [
         API + " " + P + "test_api_verbs.py",
     ),
     guard(
+        "a flood is let through again when a slot is free",
+        "proposals/api/flood.py",
+        "return is_often and moment() < self.opens_at",
+        "return is_often",
+        BUDGETS,
+    ),
+    guard(
         "a flood is judged anew each second",
         "proposals/api/flood.py",
-        "if sender and sender.second == second and",
-        "if sender and",
+        "is_often = self.second == second and self.refused",
+        "is_often = self.refused",
         P + "test_budgets.py",
     ),
     guard(

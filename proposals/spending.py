@@ -2,6 +2,8 @@
 
 import time
 from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -104,10 +106,11 @@ class Shedding:
 
     def refuse_if_remembered(self) -> None:
         """Raise OverBudget again if the database did so a moment ago, and no slot is free since."""
-        shortage, until = cache.get(self.name) or (None, 0.0)
-        if shortage is not None and time.time() < until:
+        shortage, noted_at, until = cache.get(self.name) or (None, 0.0, 0.0)
+        now = time.time()
+        if shortage is not None and now < until:
             self.is_shed = True
-            raise over_budget(shortage)
+            raise over_budget(replace(shortage, at=shortage.at + timedelta(seconds=now - noted_at)))
 
     def refused(self, error: OverBudget) -> None:
         """Count a refusal, and remember one that came from the database."""
@@ -116,8 +119,9 @@ class Shedding:
             return
         shed = taken(f"{self.name}:shed") + taken(in_front_of(str(self.agent.pk)))
         shortage: Shortage = error.facts["shortage"]
-        until = time.time() + min(REMEMBERED_SECONDS, shortage.seconds_until_free)
-        cache.set(self.name, (shortage, until), REMEMBERED_SECONDS)
+        now = time.time()
+        until = now + min(REMEMBERED_SECONDS, shortage.seconds_until_free)
+        cache.set(self.name, (shortage, now, until), REMEMBERED_SECONDS)
         refuse(error, agent=self.agent, run=self.run, times=1 + shed)
 
 

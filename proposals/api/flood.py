@@ -1,11 +1,13 @@
 """Shedding in front of everything: an agent that is refused again and again costs next to nothing.
 
 Before the body is read or a row is asked for. Each process judges by what it refused itself, and
-only ever refuses: what it lets pass, the database judges as always. For the rest of that second the
-token's repeats, withdrawals and undos are refused too, and may be sent again a second later.
+only ever refuses: what it lets pass, the database judges as always. For the rest of that second, or
+until the budget has its next slot if that is sooner, the token's repeats, withdrawals and undos are
+refused too, and may be sent again a second later.
 """
 
 import hashlib
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +30,12 @@ class Sender:
     second: int
     agent: str
     refused: int = 0
+    opens_at: float = math.inf  # when the first of the budgets that refused has its next slot
+
+    def is_shed(self, second: int) -> bool:
+        """Whether its next request would only be refused like those before it."""
+        is_often = self.second == second and self.refused >= MOST_REFUSALS_PER_SECOND
+        return is_often and moment() < self.opens_at
 
 
 class FloodGate:
@@ -45,7 +53,7 @@ class FloodGate:
         # Hashed, so that no token stays in memory for longer than its request.
         name, second = hashlib.sha256(header.encode()).digest(), this_second()
         sender = self.senders.get(name)
-        if sender and sender.second == second and sender.refused >= MOST_REFUSALS_PER_SECOND:
+        if sender and sender.is_shed(second):
             if sender.agent:  # or the sum of a budget's refusals would count what others refused
                 shed_in_front(sender.agent)
             return problems.respond("rate-limited", 429, DETAIL, retry_after=1)
@@ -53,10 +61,11 @@ class FloodGate:
         token = getattr(request, "auth", None)  # left there by the agents' authentication
         if response.status_code == 429 and token is not None:
             is_budget = "RateLimit" in response.headers
-            self.remember(name, second, str(token.agent_id) if is_budget else "")
+            agent = str(token.agent_id) if is_budget else ""
+            self.remember(name, second, agent, getattr(response, "seconds_until_free", math.inf))
         return response
 
-    def remember(self, name: bytes, second: int, agent: str) -> None:
+    def remember(self, name: bytes, second: int, agent: str, until_free: float) -> None:
         with self.lock:
             sender = self.senders.get(name)
             if sender is None or sender.second != second:
@@ -64,7 +73,14 @@ class FloodGate:
                     self.senders.clear()
                 sender = self.senders[name] = Sender(second, agent)
             sender.refused += 1
+            now = moment()
+            known = sender.opens_at if sender.opens_at > now else math.inf
+            sender.opens_at = min(known, now + until_free)
+
+
+def moment() -> float:
+    return time.monotonic()
 
 
 def this_second() -> int:
-    return int(time.monotonic())
+    return int(moment())

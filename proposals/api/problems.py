@@ -1,6 +1,7 @@
 """Every refusal as application/problem+json (RFC 9457): one table from the domain's codes."""
 
 import logging
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as drf
 
 from proposals.api import limits
-from proposals.exceptions import InvalidRequest, ProposalError
+from proposals.exceptions import InvalidRequest, OverBudget, ProposalError
 
 logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -74,6 +75,12 @@ RETRY_AFTER = {"idempotency-in-flight": 1, "unavailable": 5, "writes-frozen": 60
 SHOWN_FACTS = ("retry_after", "budget", "proposal")
 
 
+class Problem(JsonResponse):
+    """A refusal; where a budget refused, with the exact wait that its headers round up."""
+
+    seconds_until_free = math.inf
+
+
 def body(code: str, status: int, detail: str, **more: Any) -> dict[str, Any]:
     """A problem as RFC 9457 has it; only members that say something are present."""
     problem = {
@@ -94,7 +101,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> JsonResponse
         more = {name: error.facts.get(name) for name in SHOWN_FACTS}
         if isinstance(error, InvalidRequest):
             more["errors"] = error.errors
-        return respond(error.code, STATUS.get(error.code, 400), str(error), **more)
+        response = respond(error.code, STATUS.get(error.code, 400), str(error), **more)
+        if isinstance(error, OverBudget):
+            response.seconds_until_free = error.facts["shortage"].seconds_until_free
+        return response
     if isinstance(error, drf.APIException):
         return respond_to_framework(error)
     if isinstance(error, Http404):
@@ -123,11 +133,11 @@ def respond_to_framework(error: drf.APIException) -> JsonResponse:
     return respond(code, error.status_code, str(error.detail))
 
 
-def respond(code: str, status: int, detail: str, **more: Any) -> JsonResponse:
+def respond(code: str, status: int, detail: str, **more: Any) -> Problem:
     """A problem on its way. Not the framework's response, which would render it as what the
     client asked for: a problem is JSON also to a client that accepts none."""
     problem = body(code, status, detail, **more)
-    response = JsonResponse(problem, status=status, content_type=MEDIA_TYPE)
+    response = Problem(problem, status=status, content_type=MEDIA_TYPE)
     if "retry_after" in problem:
         response["Retry-After"] = str(problem["retry_after"])
     if budget := problem.get("budget"):

@@ -191,6 +191,23 @@ class TestRefusal:
         now[0] += 1
         assert loop.propose().json()["code"] == "budget-exceeded", "each second begins anew"
 
+    def test_a_flood_is_let_through_again_as_soon_as_a_slot_is_free(self, monkeypatch):
+        budget = cap(limit=1)
+        monkeypatch.setattr(spending, "REMEMBERED_SECONDS", 0)
+        monkeypatch.setattr(flood, "this_second", lambda: 100)
+        client = client_for()
+        assert client.propose().status_code == 201
+        for _ in range(flood.MOST_REFUSALS_PER_SECOND):
+            assert client.propose().json()["code"] == "budget-exceeded"
+        assert client.propose().json()["code"] == "rate-limited"
+        freed = flood.moment() + budget.window_seconds
+        monkeypatch.setattr(flood, "moment", lambda: freed)
+        then = clock.now() - budget.window
+        Reservation.objects.update(counted_at=then)
+        assert client.propose().status_code == 201
+        assert client.propose().json()["code"] == "budget-exceeded"
+        assert client.propose().json()["code"] == "rate-limited", "one refusal shuts it again"
+
     def test_what_was_shed_is_in_the_sum_of_refusals(self, monkeypatch):
         cap(limit=0)
         monkeypatch.setattr(spending, "REMEMBERED_SECONDS", 0)
