@@ -421,6 +421,8 @@ LOGGING = {
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    # A refusal is an answer; a flood of them must not become a flood of lines.
+    "loggers": {"django.request": {"level": "ERROR"}},
 }
 
 # The product's own numbers.
