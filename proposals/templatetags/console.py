@@ -192,6 +192,7 @@ def distance(delta: timedelta) -> str:
     return f"in {span(delta)}" if delta > timedelta() else f"{span(-delta)} ago"
 
 
+@register.simple_tag
 def span(delta: timedelta) -> str:
     """A length of time in its largest sensible unit."""
     minutes = max(int(delta.total_seconds() // 60), 0)
