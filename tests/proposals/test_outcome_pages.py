@@ -36,6 +36,8 @@ def unknown(delivery: Delivery = UNCERTAIN, *, failure: str = "unclear", **param
     depot.failing["answer"] = failure
     execution.run(attempt(proposal).pk)
     depot.failing.clear()
+    Breaker.objects.all().delete()  # unless a test is about it, no target is left alone
+    Exchange.objects.update(ended_at=clock.now() - timedelta(hours=1))
     proposal = fresh(proposal)
     assert proposal.status == "unknown"
     return proposal
@@ -75,9 +77,7 @@ def see(name: str, *args, person=None) -> Page:
 def opened(reason: str = "5 calls in a row had no clear answer.", **fields) -> Breaker:
     now = clock.now()
     fields = {"opened_at": now, "retry_at": now + timedelta(seconds=45), **fields}
-    return Breaker.objects.update_or_create(
-        target=TARGET, defaults={"reason": reason, **fields}
-    )[0]
+    return Breaker.objects.update_or_create(target=TARGET, defaults={"reason": reason, **fields})[0]
 
 
 class TestTheList:
