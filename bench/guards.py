@@ -50,6 +50,8 @@ SET_UP, SIGN_IN, INVITATIONS = (
     "tests/test_sign_in.py",
     "tests/test_invitations.py",
 )
+ATTESTING = "proposals/services/attesting.py"
+OUTCOMES, OUTCOME_PAGES = P + "test_outcomes.py", P + "test_outcome_pages.py"
 IDEMPOTENCY, API = P + "test_idempotency.py", P + "test_api.py"
 
 GUARDS = [
@@ -785,6 +787,135 @@ GUARDS = [
         "if high == OFF and audience.must_hear(person, Tier.HIGH):",
         "if False:",
         P + "test_notices.py",
+    ),
+    # What people vouch for
+    guard(
+        "settling an unknown outcome takes the right",
+        ATTESTING,
+        "    if not rights.has(person, rights.RETRY):\n        return",
+        "    if False:\n        return",
+        OUTCOMES,
+    ),
+    guard(
+        "nobody settles what their own agent did",
+        ATTESTING,
+        "if proposal.agent and seats.person(person) == seats.person(proposal.agent.owner):",
+        "if False:",
+        OUTCOMES,
+    ),
+    guard(
+        "nobody settles what they proposed",
+        ATTESTING,
+        "if proposal.proposer_id and seats.person(person) == seats.person(proposal.proposer):",
+        "if False:",
+        OUTCOME_PAGES,
+    ),
+    guard(
+        "money takes two people who find the same",
+        ATTESTING,
+        "len(who) >= people_needed(execution)",
+        "len(who) >= 1",
+        OUTCOMES,
+    ),
+    guard(
+        "two people are two, by whatever account",
+        ATTESTING,
+        "latest[seats.person(each.person)] = each",
+        "latest[str(each.person_id)] = each",
+        OUTCOME_PAGES,
+    ),
+    guard(
+        "only the same findings add up",
+        ATTESTING,
+        " if each.claim == given.claim]",
+        "]",
+        OUTCOMES,
+    ),
+    guard(
+        "whoever lost the right does not count",
+        ATTESTING,
+        "if not ineligibility(each.person, proposal):",
+        "if True:",
+        OUTCOMES,
+    ),
+    guard(
+        "where two people are needed, each signed in lately",
+        ATTESTING,
+        "if finding != Finding.CANNOT_TELL and people_needed(execution) > 1:",
+        "if False:",
+        OUTCOME_PAGES,
+    ),
+    guard(
+        "applied needs the target's reference",
+        ATTESTING,
+        "if finding == Finding.APPLIED and not reference:",
+        "if False:",
+        OUTCOMES,
+    ),
+    guard(
+        "not applied needs evidence",
+        ATTESTING,
+        "if not evidence and finding != Finding.APPLIED:",
+        "if False:",
+        OUTCOMES,
+    ),
+    guard(
+        "not applied needs the tick that a retry is safe",
+        ATTESTING,
+        "if finding == Finding.NOT_APPLIED and not retry_is_safe:",
+        "if False:",
+        OUTCOMES,
+    ),
+    guard(
+        "people wait while the machine is asking",
+        ATTESTING,
+        "if execution.lease_until is not None and execution.lease_until > now:",
+        "if False:",
+        OUTCOMES,
+    ),
+    guard(
+        "trying a target takes the right",
+        ATTESTING,
+        "    if not rights.has(person, rights.RETRY):\n"
+        '        raise NotEligible("Trying a target takes the right of an operator.")\n',
+        "",
+        OUTCOME_PAGES,
+    ),
+    guard(
+        "having a target asked takes the right",
+        ATTESTING,
+        "    if not rights.has(person, rights.RETRY):\n"
+        '        raise NotEligible("Asking the target takes the right of an operator.")\n',
+        "",
+        OUTCOME_PAGES,
+    ),
+    guard(
+        "asking sooner proves no absence",
+        "proposals/resolving.py",
+        "    at = settled\n    if not sooner:\n",
+        "    at = now if sooner else settled\n    if not sooner:\n",
+        OUTCOME_PAGES,
+    ),
+    guard(
+        "a second person looks the reference up",
+        "proposals/console/outcomes.py",
+        "is_blind = self.may_say and self.needed > 1",
+        "is_blind = False",
+        OUTCOME_PAGES,
+    ),
+    guard(
+        "an agent's owner is no second person, and not asked to be",
+        "proposals/notices/audience.py",
+        "if notice.kind == Kind.SECOND and not is_independent(person, notice):",
+        "if False:",
+        P + "test_outcome_notices.py",
+    ),
+    guard(
+        "what is unknown is not undone",
+        "proposals/services/undoing.py",
+        "    if proposal.status == Status.UNKNOWN:\n",
+        "    if False:\n",
+        OUTCOME_PAGES,
     ),
 ]
 

@@ -214,8 +214,9 @@ class OutcomePage:
             return "record what you found; it stays unknown until a second person finds the same."
         who = " and ".join(presenters.name_of(one.person) for one in same)
         if finding is Finding.APPLIED:
-            return f"if your reference is the one that {who} entered, {becomes}."
-        return f"as {who} found the same, {becomes}."
+            becomes = f"make it Committed if your reference is the one that {who} entered"
+            return f"{becomes}; {self.undo_words}."
+        return f"{becomes}, as {who} found the same."
 
     @cached_property
     def undo_words(self) -> str:

@@ -37,7 +37,6 @@ def unknown(delivery: Delivery = UNCERTAIN, *, failure: str = "unclear", **param
     execution.run(attempt(proposal).pk)
     depot.failing.clear()
     Breaker.objects.all().delete()  # unless a test is about it, no target is left alone
-    Exchange.objects.update(ended_at=clock.now() - timedelta(hours=1))
     proposal = fresh(proposal)
     assert proposal.status == "unknown"
     return proposal
@@ -514,7 +513,7 @@ class TestTheSecondPerson:
         assert fresh(proposal).status == "unknown"
         oskar = operator("oskar")
         page = see("outcome", proposal.pk, person=oskar)
-        assert "if your reference is the one that Olga entered, make it Committed" in page.text
+        assert "make it Committed if your reference is the one that Olga entered" in page.text
         self.send(proposal, oskar, reference="another")
         assert fresh(proposal).status == "unknown"
         self.send(proposal, oskar)
@@ -529,6 +528,34 @@ class TestTheSecondPerson:
         assert "track-1" not in page.html
         assert "Look it up yourself" in page.text
         assert "track-1" in see("outcome", proposal.pk, person=make_person()).text, "no second"
+
+    def test_is_another_person_and_not_another_account(self):
+        proposal = unknown(amount=MUCH)
+        olga = operator()
+        self.send(proposal)
+        self.send(proposal, make_person("olga2", email=olga.email.upper(), groups=["operators"]))
+        assert fresh(proposal).status == "unknown"
+
+    def test_is_nobody_who_proposed_it(self):
+        done = unknown()
+        say(done)
+        olga = operator()
+        olga.groups.add(*make_person("rita").groups.all())
+        undo = services.undo(proposal_id=done.pk, person=olga, reason="A mix-up.")
+        factories.work()
+        if fresh(undo).status == "pending":
+            factories.approve(undo)
+        depot.failing["answer"] = "unclear"
+        execution.run(attempt(undo).pk)
+        depot.failing.clear()
+        assert fresh(undo).status == "unknown"
+        page = see("outcome", undo.pk, person=olga)
+        assert "You proposed this" in page.text
+        self.send(undo, olga)
+        assert fresh(undo).status == "unknown"
+        self.send(undo, operator("oskar"))
+        assert fresh(undo).status == "committed"
+        assert fresh(done).is_undone
 
     def test_is_told_which_findings_do_not_count_any_more(self):
         proposal = unknown(amount=MUCH)
