@@ -53,3 +53,16 @@ def stop_for(proposal: Proposal) -> str:
             matching |= Q(scope=Freeze.Scope.RUN, run=proposal.run_id)
     found = in_force().filter(matching).select_related("agent").order_by("pk").first()
     return f"Frozen ({found.target}): {found.reason}" if found else ""
+
+
+def covers(freeze: Freeze, proposal: Proposal) -> bool:
+    """Whether this freeze is one that stops the proposal, for pages that hold both already."""
+    if freeze.scope == Freeze.Scope.EVERYTHING:
+        return True
+    if proposal.agent_id is None or proposal.proposer_id is not None:
+        return False
+    return {
+        Freeze.Scope.AGENT: freeze.agent_id == proposal.agent_id,
+        Freeze.Scope.ACTION: freeze.action == proposal.action,
+        Freeze.Scope.RUN: proposal.run_id is not None and freeze.run_id == proposal.run_id,
+    }[Freeze.Scope(freeze.scope)]

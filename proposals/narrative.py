@@ -15,12 +15,18 @@ ACTORS = {
     "system:worker": "A worker",
     "system:clock": "The clock",
     "system:operator": "An operator at the command line",
+    "system:breaker": "The breaker",
 }
 DECISIONS = {
     "approve": "approved",
     "request_changes": "asked for changes to",
     "reject": "rejected",
     "comment": "commented on",
+}
+FINDINGS = {
+    "applied": "it was written",
+    "not_applied": "it was not written, and a retry is safe",
+    "cannot_tell": "they cannot tell",
 }
 EFFECTS = {"allow": "allow it", "review": "ask people", "deny": "deny it"}
 
@@ -92,13 +98,57 @@ def approved(who: str, body: Body, entry: LedgerEntry) -> str:
 
 
 def committed(who: str, body: Body, entry: LedgerEntry) -> str:
-    if "evidence" in body:
+    attempt = body.get("attempt")
+    if body.get("resolved_by") == "people":
+        return f"It is known that attempt {attempt} wrote it: {vouched(who, body)}."
+    if how := FOUND_OUT.get(str(body.get("resolved_by"))):
+        return f"{who} {how}: it was written, by attempt {attempt}."
+    if body.get("evidence") == "receipt":
         return f"{who} settled it as written; the target answered: {body['evidence']}."
-    return f"{who} wrote it, in attempt {body.get('attempt')}."
+    return f"{who} wrote it, in attempt {attempt}."
+
+
+FOUND_OUT = {
+    "resend": "sent it again under the same key, and the target answered clearly",
+    "probe": "asked the target what became of it",
+}
+
+
+def vouched(who: str, body: Body) -> str:
+    others = len(body.get("by", [])) - 1
+    return f"{who} and {others} other found the same" if others > 0 else f"{who} vouches for it"
 
 
 def failed(who: str, body: Body, entry: LedgerEntry) -> str:
-    return f"{who} found that nothing was written, in attempt {body.get('attempt')}."
+    attempt = body.get("attempt")
+    if body.get("resolved_by") == "people":
+        return f"It is known that attempt {attempt} wrote nothing: {vouched(who, body)}."
+    if how := FOUND_OUT.get(str(body.get("resolved_by"))):
+        return f"{who} {how}: nothing was written, by attempt {attempt}."
+    return f"{who} found that nothing was written, in attempt {attempt}."
+
+
+def attested(who: str, body: Body, entry: LedgerEntry) -> str:
+    found = FINDINGS.get(str(body.get("finding")), str(body.get("finding")))
+    return (
+        f"{who} said what became of attempt {body.get('attempt')}: {found}. What they saw is kept "
+        f"under {body.get('evidence')}."
+    )
+
+
+def unsent(who: str, body: Body, entry: LedgerEntry) -> str:
+    told = body.get("error") or "no reason was given"
+    return f"{who} sent nothing in attempt {body.get('attempt')}, and will try again: “{told}”"
+
+
+def unclear(who: str, body: Body, entry: LedgerEntry) -> str:
+    what = {"resend": "sent it again", "probe": "asked the target"}.get(str(body.get("how")))
+    told = f" It said: “{body['error']}”" if body.get("error") else ""
+    return f"{who} {what or 'looked again'}, and it is still not known what became of it.{told}"
+
+
+def breaker_opened(who: str, body: Body, entry: LedgerEntry) -> str:
+    return f"Writes to {body.get('target')} were paused."
 
 
 def denied(who: str, body: Body, entry: LedgerEntry) -> str:
@@ -125,6 +175,7 @@ TELLERS: dict[str, Callable[[str, Body, LedgerEntry], str]] = {
     "proposal.withdrawn": plainly("{who} withdrew it; nothing was written."),
     "proposal.expired": plainly("Its time ran out; nothing was written."),
     "proposal.unknown": plainly("It is not known whether attempt {attempt} wrote it."),
+    "proposal.attested": attested,
     "proposal.undone": plainly("What it wrote was taken back by another proposal."),
     "proposal.redone": plainly("The undo of it was itself taken back, so it stands again."),
     "execution.claimed": plainly("{who} took up attempt {attempt}."),
@@ -133,4 +184,11 @@ TELLERS: dict[str, Callable[[str, Body, LedgerEntry], str]] = {
     "execution.postponed": plainly("{who} got no clear answer, and will ask again."),
     "execution.handed_back": plainly("{who} stopped, and handed attempt {attempt} back."),
     "execution.late_evidence": plainly("{who} was late: another worker had settled it first."),
+    "execution.unsent": unsent,
+    "execution.resent": plainly("{who} was about to send attempt {attempt} again, with its key."),
+    "execution.asked": plainly("{who} was about to ask the target about attempt {attempt}."),
+    "execution.unclear": unclear,
+    "breaker.opened": breaker_opened,
+    "breaker.closed": plainly("The target answered clearly, so writes to it go on."),
+    "breaker.tried": plainly("{who} had one call let through, to see whether the target answers."),
 }

@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 Purpose, End = Exchange.Purpose, Exchange.End
 # What is frozen is not worth a look every few seconds; and others may be the trial meanwhile.
 FROZEN_SECONDS = 120
+CLAIMED = ("fence", "lease_until", "claimed_by", "is_wanted", "resends", "last_unclear_at")
 CHANGED = "How this is sent was changed since, so a person has to find out what became of it."
 
 
@@ -46,22 +47,33 @@ class Step:
 
 
 def plan(
-    execution: Execution, action: Action, params: dict[str, Any], now: datetime
+    execution: Execution,
+    action: Action,
+    params: dict[str, Any],
+    now: datetime,
+    *,
+    sooner: bool = False,
 ) -> Step | None:
-    """The next thing that the machine can do about it; None where that is for people."""
+    """The next thing that the machine can do about it; None where that is for people.
+
+    `sooner` is as soon as it would prove anything: without the pauses that spare the target.
+    """
     since = execution.last_unclear_at or execution.unclear_at
     if since is None or execution.is_transactional:
         return None
     settled = since + timedelta(seconds=action.settling_seconds)
     if execution.delivery == Delivery.KEYED:
-        at = settled if was_refused(execution) else since + backoff(execution.resends)
+        pause = timedelta() if sooner else backoff(execution.resends)
+        at = settled if was_refused(execution) else since + pause
         if max(at, now) < key_ends(execution, action):
             return Step(Purpose.RESEND, at)
     elif execution.delivery != Delivery.QUERYABLE:
         return None
     if execution.asked >= len(settings.PROBE_SECONDS) or not action.can_probe(params):
         return None
-    at = settled + timedelta(seconds=settings.PROBE_SECONDS[execution.asked])
+    at = settled
+    if not sooner:
+        at += timedelta(seconds=settings.PROBE_SECONDS[execution.asked])
     if execution.absent_at is not None:
         at = max(at, execution.absent_at + timedelta(seconds=action.settling_seconds))
     return Step(Purpose.PROBE, at)
@@ -130,12 +142,11 @@ def take(execution_id: UUID | str) -> Claim | None:
     execution.fence += 1
     execution.lease_until = now + timedelta(seconds=settings.EXECUTION_LEASE_SECONDS)
     execution.claimed_by = WORKER
+    execution.is_wanted = False
     if step.purpose == Purpose.RESEND:
         execution.resends += 1
         execution.last_unclear_at = now  # from here on it may arrive, whatever is heard of it
-    execution.save(
-        update_fields=["fence", "lease_until", "claimed_by", "resends", "last_unclear_at"]
-    )
+    execution.save(update_fields=CLAIMED)
     exchanges.begin(execution, step.purpose, now)
     kind = "execution.resent" if step.purpose == Purpose.RESEND else "execution.asked"
     record(proposal, execution, kind, now)
@@ -154,7 +165,8 @@ def next_step(
     """What `plan` says of it; an action that cannot say leaves it to people."""
     wiring.refresh()
     try:
-        return plan(execution, registry.get(action_name), params, now)
+        action = registry.get(action_name)
+        return plan(execution, action, params, now, sooner=execution.is_wanted)
     except Exception:  # an action that is gone, or cannot say how it is to be asked
         logger.exception("What to do about %s cannot be told", execution)
         return None

@@ -95,16 +95,19 @@
   }
 
   // Decision form: the sentence and the fields follow the choice; a draft survives signing in again.
+  const chosenIn = (form) => form.querySelector("input[name=decision]:checked, input[name=finding]:checked");
+  const writtenIn = (form) => form.elements.reason || form.elements.evidence;
   const draftOf = (form) => `countersign.draft.${form.dataset.draft}`;
 
   function follow(form) {
-    const chosen = form.querySelector("input[name=decision]:checked");
+    const chosen = chosenIn(form);
     for (const part of all("[data-only]", form)) {
       part.hidden = !chosen || !part.dataset.only.split(" ").includes(chosen.value);
     }
     const needed = chosen?.dataset.reason === "required";
-    const reason = form.elements.reason;
-    if (reason) reason.required = needed;
+    const written = writtenIn(form);
+    if (written) written.required = needed;
+    for (const part of all("[data-needed]", form)) part.required = chosen?.value === part.dataset.needed;
     const fact = form.elements.fact;
     if (fact) fact.required = chosen?.value === "approve";
     const output = form.querySelector("output");

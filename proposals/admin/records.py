@@ -248,13 +248,29 @@ class ExecutionAdmin(RecordAdmin):
             "id proposal_link check_link attempt generation key status fence due lease claimed_by "
             "created intended settled error_shown"
         ),
-        section("found_shown result_shown after_shown compensation_shown", "What the target said"),
+        section(
+            "delivery target_shown unsent first_sent resends asked unclear ask resolved "
+            "exchanges_of attestations_of",
+            "At another system",
+        ),
+        section(
+            "found_shown result_shown after_shown compensation_shown target_evidence",
+            "What the target said",
+        ),
     )
 
     proposal_link, check_link = link("proposal"), link("of_check", "check")
     due, lease = moment("run_after", "due"), moment("lease_until", "lease until")
     created, intended = moment("created_at", "created"), moment("intended_at", "about to write")
-    settled = moment("settled_at", "settled")
+    settled, resolved = moment("settled_at", "settled"), moment("resolved_at", "known since")
+    first_sent, unclear = (
+        moment("first_sent_at", "sent first"),
+        moment("unclear_at", "unknown since"),
+    )
+    ask, target_shown = moment("ask_at", "asked next"), line("target")
+    exchanges_of = several("exchanges", lambda row: row.exchanges.all(), "execution")
+    attestations_of = several("findings", lambda row: row.attestations.all(), "execution")
+    target_evidence = whole("evidence")
     found_shown, result_shown = whole("found"), whole("result")
     after_shown, compensation_shown = whole("after"), whole("compensation")
     error_shown = whole("error")

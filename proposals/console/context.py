@@ -49,6 +49,7 @@ def site(request: HttpRequest) -> dict[str, Any]:
         ),
         "frozen": SimpleLazyObject(everything_frozen),
         "waiting_count": SimpleLazyObject(lambda: lists.count("waiting", user)),
+        "unknown_count": SimpleLazyObject(lambda: lists.count("unknown", user)),
         "ledger_url": _admin_url(user, "admin:ledger_ledgerentry_changelist", rights.VIEW_LEDGER),
         "admin_url": _admin_url(user, "admin:index"),
     }

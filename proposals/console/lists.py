@@ -99,6 +99,8 @@ def items(tab: str, user: Any) -> QuerySet[Proposal]:
         return Proposal.objects.open()
     if tab == "soon":
         return Proposal.objects.open().filter(expires_at__lte=clock.now() + SOON)
+    if tab == "unknown":
+        return Proposal.objects.filter(status=Status.UNKNOWN)
     if tab == "stuck":
         return Proposal.objects.filter(status__in=[Status.FAILED, Status.UNKNOWN])
     return seats.waiting_on(user)

@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import reverse
 
 from proposals import checks, drafting, live, rights, seats, services, text
-from proposals.console import budgets, diff, presenters
+from proposals.console import budgets, diff, outside, presenters
 from proposals.console.lists import Place
 from proposals.console.news import pulse_url
 from proposals.lifecycle import Status
@@ -95,7 +95,7 @@ class ReviewPage(Page):
         self.read_live()
         self.impact = presenters.impact(proposal, check)
         self.shares = budgets.shares(proposal, self.revision, check)
-        self.hold = budgets.hold(proposal)
+        self.hold = budgets.hold(proposal) or outside.hold(proposal)
         self.checks_in_short = presenters.checks_in_short(check)
         self.reasons = list(dict.fromkeys(one["detail"] for one in check.reasons)) if check else []
         self.spoke, self.silent = presenters.trace(check)
@@ -174,8 +174,9 @@ class ReviewPage(Page):
 
     def _state_banners(self) -> list[Banner]:
         proposal, found = self.proposal, []
-        if proposal.status == Status.UNKNOWN:
-            found.append(Banner("Outcome unknown.", UNKNOWN, "bad"))
+        if unknown := outside.in_short(proposal):
+            known = f"{unknown.text} {UNKNOWN}"
+            found.append(Banner("Outcome unknown.", known, "bad", unknown.url, unknown.link))
         elif proposal.status == Status.FAILED:
             found.append(Banner("Failed.", reason_of(proposal), "bad"))
         elif self.hold:
@@ -383,10 +384,7 @@ CONSEQUENCES = {
     Review.Decision.REJECT: "end it for everybody; nothing is written.",
     Review.Decision.COMMENT: "add your comment; it keeps waiting for a decision.",
 }
-UNKNOWN = (
-    "The write was sent and no answer came: it may have happened. Check the target before anything "
-    "else; a plain retry could write twice."
-)
+UNKNOWN = "It may have happened: a plain retry could write twice."
 DUPLICATE = "This agent proposed the same change before, under another key."
 CONFLICTS = "As it stands this would be refused; approving it is not possible."
 AGAIN = "The proposal, the target or the rules moved. Approvals of the earlier result do not count."

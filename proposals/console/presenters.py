@@ -55,6 +55,12 @@ KINDS = {
     "execution.returned": "gave it back",
     "execution.postponed": "will try again later",
     "execution.held": "held it back; nothing was written",
+    "execution.unsent": "could not send it; nothing was written",
+    "execution.resent": "is about to send it again, under the same key",
+    "execution.asked": "is about to ask the target",
+    "execution.unclear": "still does not know what became of it",
+    "execution.late_evidence": "heard an answer too late to settle it",
+    "proposal.attested": "said what became of it",
 }
 STATUSES = (
     ("Checking", "Automatic checks are running; they only read."),
@@ -321,6 +327,8 @@ def event(entry: LedgerEntry) -> Event:
         what = DECISIONS.get(body.get("decision", ""), "reviewed")
         detail = f"revision {body.get('revision')}"
         said = body.get("reason", "")
+    elif entry.kind == "proposal.attested":
+        detail = str(body.get("finding", "")).replace("_", " ")
     elif entry.kind == "proposal.checked":
         detail = f"{body.get('tier')} tier"
         if body.get("effect") == Effect.REVIEW:
@@ -347,7 +355,6 @@ SYSTEM = {
     observing.ACTOR: "Observation",
     "system:checks": "Automatic checks",
     "system:worker": "A worker",
-    "system:execution": "A worker",
     "system:clock": "The clock",
 }
 

@@ -45,7 +45,7 @@ def etag(request: Request) -> str:
 
 def facts(request: Request) -> dict[str, Any]:
     """Numbers, and one line of news with where it leads."""
-    counts = {name: lists.count(name, request.user) for name in lists.TABS}
+    counts = {name: lists.count(name, request.user) for name in (*lists.TABS, "unknown")}
     if "proposal" in request.GET:
         said = news.of_proposal(find(request.GET["proposal"]), request.GET, request.user)
         return {"counts": counts, "news": said, "stale": bool(said)}

@@ -9,6 +9,7 @@ from proposals.console import (
     lowering,
     mail_pages,
     notifications,
+    outcomes,
     preferences,
     pulse,
     rule_pages,
@@ -17,6 +18,7 @@ from proposals.console import (
     searching,
     stopping,
     table_pages,
+    unknowns,
     views,
 )
 
@@ -28,6 +30,8 @@ urlpatterns = [
     path("search/", searching.search, name="search"),
     path("preferences/", preferences.preferences, name="preferences"),
     path("recent/", views.recent, name="recent"),
+    path("unknown/", unknowns.unknowns, name="unknowns"),
+    path("unknown/targets/<int:breaker_id>/try/", unknowns.try_target, name="try-target"),
     path("agents/", agents.agents, name="agents"),
     path("agents/new/", agents.new_agent, name="new-agent"),
     path("agents/<uuid:agent_id>/", agents.agent, name="agent"),
@@ -92,4 +96,7 @@ urlpatterns = [
     path("proposals/<uuid:proposal_id>/undo/", views.undo, name="undo"),
     path("proposals/<uuid:proposal_id>/retry/", views.retry, name="retry"),
     path("proposals/<uuid:proposal_id>/reconcile/", views.reconcile, name="reconcile"),
+    path("proposals/<uuid:proposal_id>/outcome/", outcomes.outcome, name="outcome"),
+    path("proposals/<uuid:proposal_id>/outcome/attest/", outcomes.attest, name="attest"),
+    path("proposals/<uuid:proposal_id>/outcome/ask/", outcomes.ask_again, name="ask-again"),
 ]

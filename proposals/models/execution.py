@@ -134,6 +134,9 @@ class Execution(models.Model):
     ask_at = models.DateTimeField(
         null=True, help_text="When to ask the target again; while unknown, none means people."
     )
+    is_wanted = models.BooleanField(
+        default=False, help_text="Whether a person wants the target asked before its time."
+    )
     asked = models.PositiveSmallIntegerField(default=0, help_text="Probes without a clear answer.")
     resends = models.PositiveIntegerField(default=0)
     absent_at = models.DateTimeField(null=True, help_text="When a probe first knew nothing of it.")
@@ -175,6 +178,11 @@ class Execution(models.Model):
                 condition=Q(status__in=["queued", "claimed", "intended"]),
             ),
             models.Index(fields=["ask_at"], name="execution_to_ask", condition=Q(status="unknown")),
+            models.Index(
+                fields=["resolved_at"],
+                name="execution_resolved",
+                condition=Q(resolved_at__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

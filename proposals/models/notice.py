@@ -30,6 +30,8 @@ class Notice(models.Model):
         DUE = "due", "Due soon"
         FAILED = "failed", "Failed, nothing written"
         UNKNOWN = "unknown", "Outcome unknown"
+        SECOND = "second", "A second person is wanted"
+        BREAKER = "breaker", "A target is left alone"
         BUDGET = "budget", "A budget refused"
         SUSPENDED = "suspended", "Agent suspended"
         FROZEN = "frozen", "Frozen"

@@ -13,7 +13,7 @@ from django.db.models import Q, QuerySet
 from ledger import clock
 from proposals import freezing, rights, seats
 from proposals.lifecycle import Status
-from proposals.models import Freeze, Notice, NoticePreference, Webhook
+from proposals.models import Breaker, Freeze, Notice, NoticePreference, Webhook
 from proposals.registry import Tier
 
 Kind = Notice.Kind
@@ -23,6 +23,8 @@ RAISE_BUDGETS = "change_budget"
 ACT_BY: dict[str, str] = {
     Kind.FAILED: rights.RETRY,
     Kind.UNKNOWN: rights.RETRY,
+    Kind.SECOND: rights.RETRY,
+    Kind.BREAKER: rights.RETRY,
     Kind.BUDGET: RAISE_BUDGETS,
     Kind.SUSPENDED: rights.LIFT,
     Kind.FROZEN: rights.LIFT,
@@ -33,15 +35,19 @@ STATUS = {
     Kind.DUE: Status.PENDING,
     Kind.FAILED: Status.FAILED,
     Kind.UNKNOWN: Status.UNKNOWN,
+    Kind.SECOND: Status.UNKNOWN,
     Kind.REJECTED: Status.REJECTED,
     Kind.EXPIRED: Status.EXPIRED,
 }
+URGENT = frozenset(
+    {Kind.UNKNOWN, Kind.SECOND, Kind.BREAKER, Kind.SUSPENDED, Kind.FROZEN, Kind.WEBHOOK}
+)
 STALE_AFTER = timedelta(hours=24)
 
 
 def tier_of(notice: Notice) -> str:
     """How urgent it is, in tiers: what stops work or is unclear is told like the highest."""
-    if notice.kind in {Kind.UNKNOWN, Kind.SUSPENDED, Kind.FROZEN, Kind.WEBHOOK}:
+    if notice.kind in URGENT:
         return Tier.HIGH
     if notice.kind == Kind.BUDGET:
         return Tier.MEDIUM
@@ -65,6 +71,8 @@ def is_current(notice: Notice) -> bool:
         return bool(notice.agent and notice.agent.is_suspended)
     if notice.kind == Kind.FROZEN:
         return freezing.in_force().filter(pk=notice.subject_id).exists()
+    if notice.kind == Kind.BREAKER:
+        return breaker_of(notice) is not None
     if notice.kind == Kind.WEBHOOK:
         return Webhook.objects.filter(pk=notice.subject_id, is_active=False).exists()
     return notice.at > clock.now() - STALE_AFTER
@@ -85,9 +93,17 @@ def concerns(person: Any, notice: Notice) -> bool:
         )
     if notice.kind not in ACT_BY:
         return is_owner(person, notice)
+    if notice.kind == Kind.SECOND and not is_independent(person, notice):
+        return False
     if rights.may_view(person) and rights.has(person, ACT_BY[notice.kind]):
         return True
     return notice.kind in {Kind.BUDGET, Kind.SUSPENDED, Kind.FROZEN} and is_owner(person, notice)
+
+
+def is_independent(person: Any, notice: Notice) -> bool:
+    """Whether this person is none of those whom it happened to, by whatever account."""
+    involved = get_user_model().objects.filter(pk__in=owners(notice))
+    return seats.person(person) not in {seats.person(one) for one in involved}
 
 
 def is_owner(person: Any, notice: Notice) -> bool:
@@ -127,6 +143,11 @@ def holding(right: str) -> Q:
 
 def freeze_of(notice: Notice) -> Freeze | None:
     return Freeze.objects.select_related("agent").filter(pk=notice.subject_id).first()
+
+
+def breaker_of(notice: Notice) -> Breaker | None:
+    """The breaker that it tells of, while it is open."""
+    return Breaker.objects.filter(pk=notice.subject_id).exclude(opened_at=None).first()
 
 
 def preference(person: Any) -> NoticePreference:

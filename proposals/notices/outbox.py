@@ -8,7 +8,7 @@ from django.db import transaction
 from ledger import entries
 from ledger.models import LedgerEntry
 from proposals import bell
-from proposals.models import Notice
+from proposals.models import Attestation, Notice
 
 Kind = Notice.Kind
 TASK = "proposals.notify"
@@ -16,6 +16,8 @@ KINDS: dict[str, Kind] = {
     "proposal.pending": Kind.WAITS,
     "proposal.failed": Kind.FAILED,
     "proposal.unknown": Kind.UNKNOWN,
+    "proposal.attested": Kind.SECOND,
+    "breaker.opened": Kind.BREAKER,
     "proposal.rejected": Kind.REJECTED,
     "proposal.expired": Kind.EXPIRED,
     "proposal.undone": Kind.UNDONE,
@@ -34,7 +36,7 @@ def connect() -> None:
 def heard(entry: LedgerEntry, body: dict[str, Any]) -> None:
     """Write a notice for a fact that people are to hear of: one insert, and a ring afterwards."""
     kind = KINDS.get(entry.kind)
-    if kind is None or (kind is Kind.BUDGET and "since" in body):  # a sum of what was told of
+    if kind is None or is_no_news(kind, body):
         return
     subject = f"freeze:{body['freeze']}" if kind is Kind.FROZEN else entry.stream
     notice = Notice.objects.create(
@@ -47,6 +49,13 @@ def heard(entry: LedgerEntry, body: dict[str, Any]) -> None:
         at=entry.at,
     )
     ring(notice)
+
+
+def is_no_news(kind: Kind, body: dict[str, Any]) -> bool:
+    """A sum of refusals that were told of; a finding that nobody could second."""
+    if kind is Kind.BUDGET:
+        return "since" in body
+    return kind is Kind.SECOND and body.get("finding") == Attestation.Finding.CANNOT_TELL
 
 
 def identifier(text: str) -> UUID | None:

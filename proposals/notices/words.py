@@ -26,6 +26,8 @@ WHAT = {
     Kind.DUE: "Due soon, waits for a decision",
     Kind.FAILED: "Failed, nothing written",
     Kind.UNKNOWN: "Outcome unknown",
+    Kind.SECOND: "Outcome unknown, a second person is wanted",
+    Kind.BREAKER: "A target is left alone",
     Kind.BUDGET: "A budget refused",
     Kind.SUSPENDED: "Agent suspended",
     Kind.FROZEN: "Writes frozen",
@@ -39,6 +41,8 @@ WHY = {
     Kind.DUE: "You are told because you can decide on it, and nobody has.",
     Kind.FAILED: "You are told because you may have it tried again.",
     Kind.UNKNOWN: "You are told because you may settle what happened.",
+    Kind.SECOND: "Somebody said what became of it. You are told because you may find the same.",
+    Kind.BREAKER: "What is approved for it waits; you may have one call tried.",
     Kind.BUDGET: "You are told because you may raise the budget, or own the agent.",
     Kind.SUSPENDED: "You are told because you may let the agent go on, or own it.",
     Kind.FROZEN: "You are told because you may lift the freeze, or own the agent.",
@@ -110,6 +114,11 @@ def told(notice: Notice, tier: str) -> Told:
         freeze = audience.freeze_of(notice)
         reason = inert(freeze.reason) if freeze else ""
         return Told(notice.kind, what, target(freeze), address("stop"), reason=reason)
+    if notice.kind == Kind.BREAKER:
+        breaker = audience.breaker_of(notice)
+        about = inert(breaker.target, 120) if breaker else "a target outside"
+        reason = inert(breaker.reason) if breaker else ""
+        return Told(notice.kind, what, about, address("unknowns"), reason=reason)
     if notice.kind == Kind.WEBHOOK:
         webhook = Webhook.objects.filter(pk=notice.subject_id).first()
         about, reason = f"webhook {notice.subject_id}", webhook.off_reason if webhook else ""
@@ -131,7 +140,7 @@ def told_of_proposal(notice: Notice, proposal: Proposal, what: str) -> Told:
         kind=notice.kind,
         what=what,
         about=f"{line(proposal.action)} by {who}",
-        url=address("proposal", proposal.pk),
+        url=address("outcome" if notice.kind == Kind.SECOND else "proposal", proposal.pk),
         tier=line(proposal.tier),
         due=proposal.expires_at if notice.kind in audience.TO_DECIDE else None,
         sentence=inert(sentence),

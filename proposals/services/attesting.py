@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 
 from ledger import clock, entries
 from ledger.canonical import digest
@@ -20,7 +21,7 @@ from proposals.exceptions import IllegalTransition, InvalidRequest, NotEligible,
 from proposals.lifecycle import Status, require, transition
 from proposals.models import Attestation, Breaker, Execution, Proposal
 from proposals.registry import Outcome, registry
-from proposals.services.decisions import invalid
+from proposals.services.decisions import invalid, require_recent
 
 Finding = Attestation.Finding
 LONGEST_REFERENCE, LONGEST_EVIDENCE = 200, 2000
@@ -34,14 +35,16 @@ def attest(
     reference: str = "",
     evidence: str = "",
     retry_is_safe: bool = False,
+    authenticated_at: datetime | None = None,
 ) -> Proposal:
     """Record what a person found out, and settle the outcome if that is enough.
 
     `applied` needs the target's own reference of the effect, `not_applied` needs evidence and the
     tick that a retry is safe; `cannot_tell` needs evidence and settles nothing. Above
-    SECOND_PERSON_ABOVE it is enough when two people find the same. Raises NotFound, NotEligible,
-    IllegalTransition unless the outcome is unknown and nobody is asking the target just now, or
-    InvalidRequest with a fault per field.
+    SECOND_PERSON_ABOVE it is enough when two people find the same, each of whom proved lately who
+    they are: `authenticated_at` is when. Raises NotFound, NotEligible, IllegalTransition unless the
+    outcome is unknown and nobody is asking the target just now, InvalidRequest with a fault per
+    field, or, when nothing else is in the way, SignInTooOld.
     """
     reference, evidence = reference.strip(), evidence.strip()
     require_sound(finding, reference, evidence, retry_is_safe)
@@ -61,6 +64,8 @@ def attest(
                 "The target is being asked just now; look again in a minute.",
                 status=proposal.status,
             )
+        if finding != Finding.CANNOT_TELL and people_needed(execution) > 1:
+            require_recent(authenticated_at)
         given = Attestation.objects.create(
             execution=execution,
             person=person,
@@ -125,13 +130,18 @@ def people_needed(execution: Execution) -> int:
 
 
 def agreed(proposal: Proposal, execution: Execution, given: Attestation) -> list[Attestation]:
-    """The latest findings of distinct people who may still settle this, where they are the same."""
+    """The findings that stand and are the same as this one, each of another person."""
+    return [each for each in standing(proposal, execution) if each.claim == given.claim]
+
+
+def standing(proposal: Proposal, execution: Execution) -> list[Attestation]:
+    """The latest findings of distinct people who may still settle this."""
     latest: dict[str, Attestation] = {}
     found = Attestation.objects.filter(execution=execution).select_related("person").order_by("id")
     for each in found:
         if not ineligibility(each.person, proposal):
             latest[seats.person(each.person)] = each
-    return [each for each in latest.values() if each.claim == given.claim]
+    return list(latest.values())
 
 
 def settle(
@@ -249,9 +259,10 @@ def note(proposal: Proposal, execution: Execution, given: Attestation, now: date
 
 @transaction.atomic
 def ask_again(*, proposal_id: UUID, person: Any) -> None:
-    """Have the target asked about an unknown outcome now, where the machine can ask it at all.
+    """Have the target asked about an unknown outcome as soon as its answer can prove anything.
 
-    Raises NotFound, NotEligible, or IllegalTransition where it cannot, or somebody is asking.
+    Raises NotFound, NotEligible, or IllegalTransition where the machine cannot ask it at all, or
+    somebody is asking.
     """
     proposal = locked(proposal_id)
     if not rights.has(person, rights.RETRY):
@@ -260,7 +271,8 @@ def ask_again(*, proposal_id: UUID, person: Any) -> None:
     now = clock.now()
     execution = unknown_execution(proposal)
     waits = Execution.objects.filter(pk=execution.pk, ask_at__isnull=False)
-    if not waits.filter(lease_until=None).update(ask_at=now):
+    is_free = Q(lease_until=None) | Q(lease_until__lte=now)
+    if not waits.filter(is_free).update(ask_at=now, is_wanted=True):
         raise IllegalTransition(
             "The machine cannot ask this target, or is asking it just now.", status=proposal.status
         )

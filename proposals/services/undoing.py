@@ -171,6 +171,11 @@ def compensating(
 
 def committed_execution(proposal: Proposal) -> Execution:
     """The attempt that committed, with its compensation. Raises NothingToUndo."""
+    if proposal.status == Status.UNKNOWN:
+        raise NothingToUndo(
+            "It is not known whether this was written, so nothing definite could be taken back. "
+            "Find out what became of it first; if it was written, it can be undone then."
+        )
     if proposal.status != Status.COMMITTED:
         raise NothingToUndo(f"This proposal is {proposal.status}; nothing was written by it.")
     execution = proposal.executions.get(status=Execution.Status.COMMITTED)

@@ -165,6 +165,16 @@ def moment(context: Context, at: datetime | None, form: str = "near") -> SafeStr
     return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact, shown)
 
 
+@register.simple_tag
+def instant(at: datetime | None) -> SafeString | str:
+    """A moment to the second, to be compared with what another system noted."""
+    if at is None:
+        return ""
+    local = timezone.localtime(at)
+    shown = f"{local:%d %b %Y, %H:%M:%S} {local.tzname()}"
+    return format_html('<time datetime="{}">{}</time>', local.isoformat(), shown)
+
+
 @register.simple_tag(takes_context=True)
 def due(context: Context, at: datetime) -> SafeString:
     """When something expires, with a word if that is soon."""
@@ -192,6 +202,7 @@ def distance(delta: timedelta) -> str:
     return f"in {span(delta)}" if delta > timedelta() else f"{span(-delta)} ago"
 
 
+@register.simple_tag
 def span(delta: timedelta) -> str:
     """A length of time in its largest sensible unit."""
     minutes = max(int(delta.total_seconds() // 60), 0)

@@ -167,4 +167,4 @@ class TestSearch:
             with CaptureQueriesContext(connection) as captured:
                 browser.get(reverse("search"), {"q": "toys/bear"})
             counts.append(len(captured))
-        assert counts == [15, 15]
+        assert counts == [16, 16]

@@ -64,6 +64,11 @@ PEOPLE = {
     "proposals/<uuid:proposal_id>/undo/",
     "proposals/<uuid:proposal_id>/retry/",
     "proposals/<uuid:proposal_id>/reconcile/",
+    "proposals/<uuid:proposal_id>/outcome/",
+    "proposals/<uuid:proposal_id>/outcome/attest/",
+    "proposals/<uuid:proposal_id>/outcome/ask/",
+    "unknown/",
+    "unknown/targets/<int:breaker_id>/try/",
     "agents/",
     "agents/new/",
     "agents/<uuid:agent_id>/",
@@ -191,7 +196,7 @@ class Scene:
         plain = route.replace("([^/]+)", "1").replace("/?$", "").replace("^", "").replace("$", "")
         plain = plain.replace("(?P<name>[a-z0-9_.]+)", "toys.set").replace("\\.", ".")
         plain = plain.replace("(?P<run>.+)", "run-1").replace("(?P<rest>(?s:.*))", "nowhere")
-        plain = re.sub(r"<int:(budget|run|rule)_id>", "1", plain)
+        plain = re.sub(r"<int:(budget|run|rule|breaker)_id>", "1", plain)
         plain = plain.replace("<uuid:undoing_id>", str(uuid4()))
         plain = plain.replace("(?P<freeze_id>[0-9]+)", str(self.freeze.pk))
         plain = plain.replace("(?P<name>[a-z0-9-]+)", self.agent.name)

@@ -367,7 +367,12 @@ class TestPeople:
 
     def attest(self, proposal, person=None, **said):
         said = {"finding": "applied", "reference": "track-1", **said}
-        return services.attest(proposal_id=proposal.pk, person=person or operator(), **said)
+        return services.attest(
+            proposal_id=proposal.pk,
+            person=person or operator(),
+            authenticated_at=clock.now(),
+            **said,
+        )
 
     def test_applied_commits_with_the_reference_as_evidence(self, stuck):
         self.attest(stuck)

@@ -2,8 +2,11 @@
 
 import pytest
 
+from ledger import clock
+from proposals import breakers, execution, services
+from proposals.models import Breaker, Exchange
 from tests import factories
-from tests.proposals.admin.pages import hostile_proposal, signed_in
+from tests.proposals.admin.pages import TOLD, hostile_proposal, signed_in
 
 
 @pytest.fixture
@@ -28,3 +31,24 @@ def written(toybox):
     proposal = hostile_proposal()
     assert proposal.status == "committed"
     return proposal
+
+
+@pytest.fixture
+def outside(the_depot):
+    """An unknown outcome with an answer that should deceive, a finding, and a target left alone."""
+    proposal = factories.make_checked(action="parcels.uncertain", params={"parcel": "books"})
+    factories.approve(proposal)
+    the_depot.failing["answer"] = "unclear"
+    execution.run(proposal.executions.get().pk)
+    Exchange.objects.update(detail=TOLD, evidence={TOLD: TOLD})
+    services.attest(
+        proposal_id=proposal.pk,
+        person=factories.make_person("olga", groups=["operators"]),
+        finding="cannot_tell",
+        evidence=TOLD,
+    )
+    breaker = Breaker.objects.get()
+    breaker.opened_at, breaker.reason = clock.now(), "5 calls in a row had no clear answer."
+    breaker.save()
+    breakers.record(breaker, "breaker.opened", "system:breaker", {"reason": breaker.reason})
+    return factories.fresh(proposal)

@@ -67,7 +67,7 @@ def test_what_was_made_by_work_has_four_doors_shut(who, written, request):
         assert model.objects.count() == before
 
 
-def test_a_bulk_action_finds_no_door(ada, written):
+def test_a_bulk_action_finds_no_door(ada, written, outside):
     ada.get(address(LedgerEntry, "changelist"), {"q": "entry:1"})  # which leaves a trace of access
     for model, model_admin in admin.site._registry.items():
         if model._meta.app_label not in {"proposals", "ledger", "auth"}:

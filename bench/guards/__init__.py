@@ -1,0 +1,39 @@
+"""The safety checks of the product, by what they guard.
+
+A check in front of another that guards the same is not listed: of the one live undo, the database's
+constraint is the guard.
+"""
+
+from bench.guards import (
+    budgets,
+    commit,
+    doors,
+    gate,
+    http_actions,
+    ledger,
+    mails,
+    notices,
+    outbound,
+    outcomes,
+    pages,
+    people,
+    tables,
+)
+from bench.guards.guard import Guard
+
+ROOMS = (
+    budgets,
+    commit,
+    doors,
+    gate,
+    http_actions,
+    ledger,
+    mails,
+    notices,
+    outbound,
+    outcomes,
+    pages,
+    people,
+    tables,
+)
+GUARDS: list[Guard] = [one for room in ROOMS for one in room.GUARDS]

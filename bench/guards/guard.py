@@ -1,0 +1,60 @@
+"""One safety check, and seeing whether a test notices that it is gone."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LEFT_BEHIND = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".hypothesis", ".mypy*")
+FAILED, HUNG = 1, -1  # without some checks a proposal goes round and round, and tests with it
+PATIENCE_SECONDS = 240
+
+
+@dataclass(frozen=True)
+class Guard:
+    """One safety check: the code that is it, what stands there without it, and who would notice."""
+
+    name: str
+    file: str
+    code: str
+    without: str
+    tests: str
+
+    def is_noticed(self) -> bool:
+        """Whether a test fails on a copy of the tree without this check."""
+        with tempfile.TemporaryDirectory(prefix="countersign-guards-") as folder:
+            copy = Path(folder) / "tree"
+            shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND)
+            path = copy / self.file
+            text = path.read_text()
+            if text.count(self.code) != 1:
+                raise SystemExit(
+                    f"{self.name}: its code stands {text.count(self.code)} times there."
+                )
+            path.write_text(text.replace(self.code, self.without))
+            tests = [name for name in self.tests.split() if (copy / name).exists()]
+            done = run_tests(copy, tests)
+        verdict = "noticed" if done in {FAILED, HUNG} else f"NOT NOTICED (exit {done})"
+        hung = " (the tests hung)" if done == HUNG else ""
+        print(f"{verdict:12} {self.name}{hung}", flush=True)
+        return done in {FAILED, HUNG}
+
+
+def run_tests(copy: Path, tests: list[str]) -> int:
+    """How pytest ended: 1 when a test failed; HUNG when it did not end in time."""
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", *tests],
+            cwd=copy,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+            timeout=PATIENCE_SECONDS,
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return HUNG

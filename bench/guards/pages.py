@@ -1,0 +1,13 @@
+"""The console's pages and what they show."""
+
+from bench.guards.guard import Guard
+
+GUARDS = [
+    Guard(
+        "only a rule that was tried is saved",
+        "proposals/console/rule_pages.py",
+        'if page.outdated or request.POST.get("seen") != page.seen:',
+        "if page.outdated:",
+        "tests/proposals/test_always_allow.py",
+    ),
+]
