@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 
-from proposals.actions.mailing import MOST_FIELDS, Kind, gaps
+from proposals.actions.mailing import MOST_FIELDS, PLACE, Kind
 from proposals.console.forms import Refusable
 from proposals.exceptions import InvalidRequest
 from proposals.models import MailTemplate
@@ -130,14 +130,13 @@ class TemplateForm(Refusable):
 
 
 def gaps_in(given: Any) -> list[str]:
-    """The gaps of subject and text in the order in which they are read; none if it has a fault."""
-    parts = [str(given.get(name) or "") for name in ("subject", "body")]
-    try:
-        found = gaps(parts[0]) | gaps(parts[1])
-    except ValueError:
-        return []
-    whole = "\n".join(parts)
-    return sorted(found, key=lambda gap: whole.index(f"{{{gap}}}"))[: MOST_FIELDS + 1]
+    """The gaps of subject and text in the order in which they are read, whatever else is wrong.
+
+    So that nothing that was said about one is lost while a stray brace is mended.
+    """
+    whole = "\n".join(str(given.get(name) or "") for name in ("subject", "body"))
+    found = (match[1] for match in PLACE.finditer(whole) if match[1])
+    return list(dict.fromkeys(found))[: MOST_FIELDS + 1]
 
 
 def initial_of(template: MailTemplate) -> dict[str, Any]:

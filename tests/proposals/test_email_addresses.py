@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from proposals.actions import addresses
 
+pytestmark = pytest.mark.once
 PLAIN = (
     *("ana@shop.example", "ana.li@shop.example", "Ana.Li@SHOP.example", "a_b-c@a.b.example"),
     *("ana+orders@shop.example", "o'brien@shop.example", "4711@shop.example"),

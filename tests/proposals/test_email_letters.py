@@ -14,6 +14,7 @@ from proposals.exceptions import InvalidParams, TargetRefused
 from proposals.registry import registry
 from tests.mail_fixture import PARAMS, filled, force
 
+pytestmark = pytest.mark.once
 HEADERS = {
     *("From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type"),
     *("Content-Transfer-Encoding", "Auto-Submitted", "X-Auto-Response-Suppress"),

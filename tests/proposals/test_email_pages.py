@@ -132,6 +132,12 @@ class TestWriting:
         assert page.all("input", name="label")[0]["value"] == "Late"
         assert MailTemplate.objects.count() == 1
 
+    def test_a_stray_brace_loses_nothing_that_was_said_about_the_gaps(self):
+        form = TYPED | {"subject": "Order {order", "name-label": "The customer's name"}
+        page = Page(signed_in().post(ADD, form | {"name-kind": "line"}))
+        assert "A brace stands for a field" in page.text
+        assert page.all("input", name="name-label")[0]["value"] == "The customer's name"
+
     def test_a_new_one_is_in_force_for_the_next_proposal(self, mails):
         browser = signed_in()
         form = TYPED | {"tier": "medium"}

@@ -4,12 +4,16 @@ import socket
 from select import select
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 
+from approvals_site import notices as site
+from proposals import conformance
 from proposals.actions import email, mailing, smtp
 from proposals.exceptions import OutcomeUnknown, StaleTarget, TargetRefused, TargetUnavailable
 from proposals.registry import Delivery, Tier, registry
 from tests.mail_fixture import DEFINITION, PARAMS, SENDER, TEXT, filled, force
 
+pytestmark = pytest.mark.once
 KEY = "k" * 52
 
 
@@ -303,6 +307,22 @@ class TestWhatFailed:
         with pytest.raises(TargetUnavailable, match="ZeroDivisionError"):
             send()
         assert scripted.ended == 0
+
+
+@pytest.mark.parametrize("sender", ["Nobody", "Shop <a@b.example>\nBcc: c@d.example", "<>"])
+def test_a_sender_that_could_not_be_one_refuses_to_start(sender):
+    with pytest.raises(ImproperlyConfigured, match="OUTGOING_FROM_EMAIL"):
+        site.mail("", "", sender)
+    assert site.mail("", "", SENDER)["OUTGOING_FROM_EMAIL"] == SENDER
+
+
+def test_it_keeps_what_every_action_promises(scripted):
+    force("shop.example", "customer.example")
+    found = list(conformance.examine(registry.get("email.send")))
+    assert not [each for each in found if each.holds is False]
+    assert sum(each.holds is True for each in found) >= 6
+    to = {line for line in scripted.heard if line.startswith("RCPT")}
+    assert to == {"RCPT TO:<orders@shop.example>"}, "a trial writes to nobody else"
 
 
 def test_samples_fit_their_own_template(mails):
