@@ -54,6 +54,7 @@ SET_UP, SIGN_IN, INVITATIONS = (
 OUTCOMES, RESOLVING = P + "test_outcomes.py", "proposals/resolving.py"
 OUTBOUND = P + "outbound/"
 ADDRESSES, CLIENT = "proposals/outbound/addresses.py", "proposals/outbound/client.py"
+PROVIDER = P + "demonstration/test_provider.py"
 IDEMPOTENCY, API = P + "test_idempotency.py", P + "test_api.py"
 
 GUARDS = [
@@ -1493,6 +1494,70 @@ GUARDS = [
         "        fence=execution.fence + 1,\n",
         "",
         OUTCOMES,
+    ),
+    # The demonstration's outside systems
+    guard(
+        "the provider gives back no more than was paid",
+        "proposals/demonstration/charges.py",
+        'if wanted > charge["rest"]:',
+        "if False:",
+        PROVIDER,
+    ),
+    guard(
+        "the provider's key is bound to its request",
+        "proposals/demonstration/charges.py",
+        'if kept["asked"] != words:',
+        "if False:",
+        PROVIDER,
+    ),
+    guard(
+        "the provider answers a key as it did before",
+        "proposals/demonstration/charges.py",
+        "if kept is not None and key:",
+        "if False:",
+        PROVIDER,
+    ),
+    guard(
+        "the provider cancels no refund that was settled",
+        "proposals/demonstration/charges.py",
+        'if state != "pending":',
+        "if False:",
+        PROVIDER,
+    ),
+    guard(
+        "the provider wants its secret key",
+        "proposals/demonstration/provider.py",
+        "if not self.is_known():",
+        "if False:",
+        PROVIDER,
+    ),
+    guard(
+        "the provider takes forms of its own page alone",
+        "proposals/demonstration/provider.py",
+        'if self.path == "/lose-next-answer" and self.is_sent_by_our_page():',
+        'if self.path == "/lose-next-answer":',
+        PROVIDER,
+    ),
+    guard(
+        "pages of the outside systems answer to their own name alone",
+        "proposals/demonstration/outside.py",
+        "if not self.is_addressed_to_us():",
+        "if False:",
+        PROVIDER,
+    ),
+    guard(
+        "mails are shown escaped",
+        "proposals/demonstration/mailbox.py",
+        "escape(words(said))",
+        "words(said)",
+        "tests/proposals/demonstration/test_mailbox.py",
+    ),
+    guard(
+        "what others write to outlasts them",
+        "proposals/management/supervisor.py",
+        "first = [name for name in self.children if name not in self.outlasting]",
+        "first = list(self.children)",
+        "tests/test_start.py",
     ),
 ]
 

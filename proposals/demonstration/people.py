@@ -62,7 +62,11 @@ PEOPLE = [
     Person("saul", "Saul", "Lindqvist", ("reviewers", "senior-reviewers"), "senior reviewer"),
     # High tier takes two senior people; with one alone, nothing of it could ever be approved.
     Person("sofia", "Sofia", "Brandt", ("reviewers", "senior-reviewers"), "senior reviewer"),
+    # Olga answers for the agent, so it takes others to say what became of its writes; and of dear
+    # ones, two must.
     Person("olga", "Olga", "Nowak", ("operators",), "operator", is_staff=True),
+    Person("oskar", "Oskar", "Jansen", ("operators",), "operator", is_staff=True),
+    Person("odile", "Odile", "Marchand", ("operators",), "operator", is_staff=True),
     Person("amir", "Amir", "Haddad", ("auditors",), "auditor", is_staff=True),
     Person(
         "ada",
