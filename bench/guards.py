@@ -505,7 +505,7 @@ GUARDS = [
     guard(
         "mail templates are written by those who may",
         "proposals/services/mail_templates.py",
-        "if not rights.has(person, rights.CONFIGURE_ACTIONS):",
+        "if person is not None and not rights.has(person, rights.CONFIGURE_ACTIONS):",
         "if False:",
         P + "test_email_templates.py",
     ),

@@ -15,7 +15,7 @@ from proposals.models import Agent, AgentToken, Rule
 from proposals.policy import Effect
 
 AGENT = "shop-assistant"
-GRANTS = ["records.*"]
+GRANTS = ["records.*", "payments.*", "email.send"]
 RULES = [
     Rule(
         name="A price changed by more than half is high",
@@ -37,6 +37,13 @@ RULES = [
         ),
         effect=Effect.DENY,
         message="A cancelled order was never paid out, so there is nothing to refund.",
+    ),
+    Rule(
+        name="A refund of more than 200 is high",
+        action="payments.refund",
+        condition="number(impact.amount.amount) > 200.0",
+        effect=Effect.RAISE,
+        tier="high",
     ),
 ]
 

@@ -160,12 +160,13 @@ def require_outside_ports() -> None:
 
 
 def prepare_demonstration() -> None:
-    from proposals.demonstration import payments, people, shop
+    from proposals.demonstration import menu, payments, people, shop
 
     databases.ensure_shop(shop.ALIAS)
     shop.ensure()
     payments.ensure()
     people.ensure()
+    menu.ensure()
 
 
 def hand_back_for(supervisor: Supervisor) -> None:
