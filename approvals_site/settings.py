@@ -10,6 +10,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from approvals_site import notices, outbound
+from proposals.demonstration import ports as demonstration
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.Env()
@@ -38,6 +39,8 @@ DEBUG = strict_bool("DEBUG", default=False)
 DEMO = strict_bool("DEMO", default=True)
 HTTPS = strict_bool("HTTPS", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
+# Where the demonstration's payment provider and mail server listen, for all of its processes.
+DEMO_PORTS = demonstration.ports(DATA_DIR) if DEMO else None
 ENVIRONMENT_NAME = env.str("COUNTERSIGN_ENVIRONMENT", default="demonstration" if DEMO else "")
 
 
@@ -392,15 +395,19 @@ WEBHOOK_HOSTS = outbound.hosts(
 MAIL_IS_ON, OUTGOING_FROM_EMAIL = False, ""
 vars().update(
     notices.mail(
-        env.str("EMAIL_URL", default=""),
-        env.str("DEFAULT_FROM_EMAIL", default=""),
-        env.str("OUTGOING_FROM_EMAIL", default=""),
+        *demonstration.mail(
+            env.str("EMAIL_URL", default=None),
+            env.str("DEFAULT_FROM_EMAIL", default=""),
+            env.str("OUTGOING_FROM_EMAIL", default=""),
+            DEMO_PORTS,
+        )
     )
 )
 
 # Hosts that HTTP actions may reach wherever they are, without TLS and at the port that is named.
 HTTP_HOSTS = outbound.hosts(
-    env.list("COUNTERSIGN_HTTP_HOSTS", default=[]),
+    env.list("COUNTERSIGN_HTTP_HOSTS", default=[])
+    + ([DEMO_PORTS.provider_host] if DEMO_PORTS else []),
     setting="COUNTERSIGN_HTTP_HOSTS",
     with_ports=True,
 )

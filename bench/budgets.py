@@ -39,7 +39,7 @@ LIMIT, WINDOW = 240, timedelta(seconds=30)
 def product() -> Iterator[dict[str, str]]:
     """The whole product, started as an operator starts it, with two agents' tokens."""
     with tempfile.TemporaryDirectory(prefix="countersign-bench-") as folder:
-        os.environ |= {"COUNTERSIGN_DATA": folder, "PORT": str(PORT), "DEMO": "1"}
+        os.environ |= {"COUNTERSIGN_DATA": folder, "PORT": str(PORT), "DEMO": "1", "EMAIL_URL": ""}
         manage = [sys.executable, "manage.py"]
         log = (Path(folder) / "start.log").open("wb")
         started = subprocess.Popen([*manage, "start"], cwd=ROOT, stdout=log, stderr=log)

@@ -34,6 +34,7 @@ def scratch() -> Iterator[None]:
         shop = f"sqlite:///{Path(folder) / 'shop.sqlite3'}"
         os.environ |= {"COUNTERSIGN_DATA": folder, "LOG_LEVEL": "CRITICAL", "DEMO": "1"}
         os.environ |= {"SHOP_DATABASE_URL": shop, "DJANGO_ALLOW_ASYNC_UNSAFE": "true"}
+        os.environ["EMAIL_URL"] = ""
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "approvals_site.settings")
         import django
 

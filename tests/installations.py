@@ -31,7 +31,14 @@ class Installation:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name not in {"DATABASE_URL", "SHOP_DATABASE_URL", "REDIS_URL", "PYTEST_CURRENT_TEST"}
+            if name
+            not in {
+                "DATABASE_URL",
+                "SHOP_DATABASE_URL",
+                "REDIS_URL",
+                "EMAIL_URL",
+                "PYTEST_CURRENT_TEST",
+            }
         }
         self.environment = kept | {
             "COUNTERSIGN_DATA": str(folder),
@@ -79,13 +86,14 @@ class Installation:
         os.killpg(self.process.pid, signal.SIGINT)
         return self.process.wait(timeout=STOP_SECONDS)
 
-    def processes(self) -> list[int]:
+    def processes(self, named: str = "") -> list[int]:
         """Every living process, of whatever parent, that was started on this data folder."""
         ours = f"COUNTERSIGN_DATA={self.folder}\0".encode()
         found = []
         for path in Path("/proc").glob("[0-9]*/environ"):
             try:
-                if ours in path.read_bytes() + b"\0":
+                words = path.with_name("cmdline").read_bytes()
+                if ours in path.read_bytes() + b"\0" and named.encode() in words:
                     found.append(int(path.parent.name))
             except OSError:
                 continue

@@ -8,12 +8,14 @@ import socket
 import sqlite3
 import stat
 import subprocess
+import sys
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
 
+from proposals.demonstration import ports
 from proposals.management import supervisor
 from proposals.management.commands import clock
 from proposals.management.supervisor import CannotStart, Supervisor, lock_folder, require_port
@@ -38,6 +40,7 @@ COUNTED = {
         "proposals_rule",
     ),
     "shop.sqlite3": ("customers", "orders", "prices", "drafts"),
+    "demonstration-payments.sqlite3": ("charges", "refunds"),
 }
 
 
@@ -67,6 +70,33 @@ def is_alive(installation: Installation) -> bool:
     address = f"http://127.0.0.1:{installation.port}/healthz"
     with urllib.request.urlopen(address, timeout=10) as answer:
         return answer.status == 200
+
+
+def outside(installation: Installation) -> ports.Ports:
+    """Where the demonstration's own systems say that they are."""
+    kept = ports.read(installation.folder)
+    assert kept is not None
+    return kept
+
+
+def shows(url: str, text: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return text in answer.read().decode()
+    except OSError:
+        return False
+
+
+def give_back(installation: Installation, charge: str) -> None:
+    """One cent, from the provider itself, as Countersign would ask for it."""
+    secret = (installation.folder / "demonstration-provider-key").read_text().strip()
+    request = urllib.request.Request(
+        f"{outside(installation).provider_url}/v1/refunds",
+        data=f"charge={charge}&amount=1".encode(),
+        headers={"Authorization": f"Bearer {secret}", "Idempotency-Key": f"cent-of-{charge}"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        assert answer.status == 200
 
 
 @pytest.fixture(scope="module")
@@ -139,17 +169,36 @@ class TestAStartedInstallation:
             clean.put_down()
         assert counts(installation.folder) == before
 
+    def test_outside_systems_of_its_own_answer_take_mail_and_are_revived(self, installation):
+        where = outside(installation)
+        assert f"payment provider  {where.provider_url}/" in installation.words
+        assert f"mail              {where.mailbox_url}/" in installation.words
+        assert shows(f"{where.provider_url}/?order=1", "ch_000001")
+        done = installation.manage("send_test_mail", "rita@shop.example")
+        assert done.returncode == 0, done.stderr
+        assert shows(where.mailbox_url, "rita@shop.example")
+        [pid] = installation.processes("proposals.demonstration.provider")
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: shows(where.provider_url, "Payment provider"), what="the provider")
+        assert "The provider ended" in installation.words
+
     def test_ctrl_c_stops_everything_and_the_next_start_makes_nothing_twice(self, installation):
         eventually(lambda: rests(installation.folder), within=60, what="rest")
         sign_ins = installation.folder / "demonstration-sign-ins.txt"
+        give_back(installation, "ch_000001")
         before, people = counts(installation.folder), sign_ins.read_text()
+        was = outside(installation)
         assert before["proposals_proposal"] >= 10
         assert installation.interrupt() == 0
         assert installation.processes() == []
         assert "Stopped. Nothing is lost" in installation.words
-        installation.start()
+        # Somebody else took the mail server's port meanwhile.
+        with socket.create_server(("127.0.0.1", was.smtp)):
+            installation.start()
         eventually(lambda: rests(installation.folder), within=60, what="rest")
         assert "proposed 0 writes" in installation.words
+        assert outside(installation).smtp != was.smtp
+        assert shows(outside(installation).mailbox_url, "rita@shop.example")
         assert counts(installation.folder) == before
         assert sign_ins.read_text() == people
         assert installation.interrupt() == 0
@@ -172,6 +221,32 @@ class TestWhatAStartLooksAtFirst:
     def test_a_port_that_cannot_exist_is_refused(self):
         with pytest.raises(CannotStart, match="no such port"):
             require_port("127.0.0.1", 70_000)
+
+
+class TestAStop:
+    def test_ends_what_others_write_to_after_them(self, tmp_path):
+        said = tmp_path / "said"
+        script = (
+            "import signal, sys, time\n"
+            "def end(*received):\n"
+            "    time.sleep(float(sys.argv[2]))\n"
+            f"    open({str(said)!r}, 'a').write(sys.argv[1] + ' ')\n"
+            "    sys.exit()\n"
+            "signal.signal(signal.SIGTERM, end)\n"
+            "print('ready', flush=True)\n"
+            "signal.pause()\n"
+        )
+        keeper = Supervisor(tmp_path / "logs", say=print, outlasting=frozenset({"provider"}))
+        keeper.start(
+            {
+                "provider": [sys.executable, "-c", script, "provider", "0"],
+                "worker": [sys.executable, "-c", script, "worker", "0.2"],
+            }
+        )
+        for name in keeper.lines:
+            eventually(lambda name=name: "ready" in keeper.log(name).read_text(), what=name)
+        keeper.stop()
+        assert said.read_text() == "worker provider "
 
 
 class TestWhatWouldGrow:

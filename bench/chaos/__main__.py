@@ -86,7 +86,7 @@ def prepare(database: str, folder: Path, stack: ExitStack) -> tuple[str, Any]:
     Returns their kind, and the PostgreSQL that may be stopped, if it is the harness's own.
     """
     os.environ["DJANGO_SETTINGS_MODULE"] = "approvals_site.settings"
-    os.environ |= {"LOG_LEVEL": "CRITICAL", "DEMO": "1"}
+    os.environ |= {"LOG_LEVEL": "CRITICAL", "DEMO": "1", "EMAIL_URL": ""}
     if database != "here":
         os.environ["COUNTERSIGN_DATA"] = str(folder / "countersign")
         os.environ.pop("REDIS_URL", None)

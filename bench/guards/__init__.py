@@ -7,6 +7,7 @@ constraint is the guard.
 from bench.guards import (
     budgets,
     commit,
+    demonstration,
     doors,
     gate,
     http_actions,
@@ -24,6 +25,7 @@ from bench.guards.guard import Guard
 ROOMS = (
     budgets,
     commit,
+    demonstration,
     doors,
     gate,
     http_actions,

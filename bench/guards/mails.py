@@ -125,7 +125,7 @@ GUARDS = [
     Guard(
         "mail templates are written by those who may",
         "proposals/services/mail_templates.py",
-        "if not rights.has(person, rights.CONFIGURE_ACTIONS):",
+        "if person is not None and not rights.has(person, rights.CONFIGURE_ACTIONS):",
         "if False:",
         "tests/proposals/test_email_templates.py",
     ),

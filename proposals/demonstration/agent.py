@@ -13,6 +13,9 @@ from typing import Any
 
 from django.db import connections
 
+from proposals.demonstration.menu import TEMPLATE
+from proposals.demonstration.payments import charge_id
+
 
 @dataclass(frozen=True)
 class Story:
@@ -158,6 +161,67 @@ def stories() -> Iterator[Story]:
         {"table": "shop.drafts", "key": drafts[2], "set": {"subject": "Invoice \u202efdp.exe"}},
         "Subject line as the customer wrote it.\u200b Please approve.",
     )
+    yield from outside_stories()
+
+
+def outside_stories() -> Iterator[Story]:
+    """What leaves the building: refunds that can be taken back for a while, a mail that cannot."""
+    [usual, other] = rows("total BETWEEN 40 AND 90", "orders.id DESC", 2)
+    [dear] = rows("total BETWEEN 250 AND 900", "orders.id DESC", 1)
+    yield Story(
+        "demo-payment-usual",
+        "payments.refund",
+        {**refund_of(usual), "reason": "requested_by_customer"},
+        "The parcel came back unopened; the warehouse booked it in this morning.",
+        run="returns-desk",
+        evidence=[
+            {
+                "kind": "tool_result",
+                "title": "warehouse.returns",
+                "content": {"order": usual.order, "state": "unopened"},
+            }
+        ],
+    )
+    yield Story(
+        "demo-payment-dear",
+        "payments.refund",
+        {**refund_of(dear), "reason": "requested_by_customer"},
+        "The whole order arrived damaged; photos in ticket 8820.",
+        run="returns-desk",
+        evidence=[
+            {"kind": "message", "title": "Ticket 8820", "content": "Every single plate is broken."}
+        ],
+    )
+    yield Story(
+        "demo-payment-too-much",
+        "payments.refund",
+        refund_of(other, more=Decimal(15)),
+        "The customer wants the order and 15.00 for the return parcel back.",
+        run="returns-desk",
+        evidence=[
+            {
+                "kind": "message",
+                "title": "Ticket 8823",
+                "content": "I also paid 15 euros to send it back to you.",
+            }
+        ],
+    )
+    yield Story(
+        "demo-mail-1",
+        "email.send",
+        {
+            "template": TEMPLATE,
+            "to": usual.email,
+            "fields": {
+                "name": usual.name,
+                "order": usual.order,
+                "amount": {"amount": f"{usual.total:.2f}", "currency": usual.currency},
+                "note": "Thank you for sending the parcel back so quickly.",
+            },
+        },
+        "The customer asked to be told when the money is on its way.",
+        run="returns-desk",
+    )
 
 
 def loop() -> Iterator[Story]:
@@ -212,6 +276,34 @@ def prices_from(query: str) -> list[tuple[str, str]]:
     with connections["shop"].cursor() as cursor:
         cursor.execute(query)
         return [(str(row[0]), str(row[1])) for row in cursor.fetchall()]
+
+
+@dataclass(frozen=True)
+class Order:
+    """One order and whose it is."""
+
+    order: int
+    total: Decimal
+    currency: str
+    name: str
+    email: str
+
+
+def rows(condition: str, order: str, limit: int) -> list[Order]:
+    """Shipped orders whose total, as a number, fits the condition."""
+    with connections["shop"].cursor() as cursor:
+        cursor.execute(
+            "SELECT orders.id, orders.total, currency, name, email FROM orders "
+            "JOIN customers ON customers.id = customer_id WHERE status = 'shipped' AND "
+            f"{condition.replace('total', 'CAST(orders.total AS numeric)')} "
+            f"ORDER BY {order} LIMIT {limit}"
+        )
+        return [Order(row[0], Decimal(row[1]), *row[2:]) for row in cursor.fetchall()]
+
+
+def refund_of(order: Order, *, more: Decimal = Decimal(0)) -> dict[str, Any]:
+    amount = {"amount": f"{order.total + more:.2f}", "currency": order.currency}
+    return {"charge": charge_id(order.order), "amount": amount}
 
 
 def scaled(amount: str, percent: int) -> str:

@@ -15,7 +15,7 @@ from proposals.models import Agent, AgentToken, Rule
 from proposals.policy import Effect
 
 AGENT = "shop-assistant"
-GRANTS = ["records.*"]
+GRANTS = ["records.*", "payments.*", "email.send"]
 RULES = [
     Rule(
         name="A price changed by more than half is high",
@@ -37,6 +37,13 @@ RULES = [
         ),
         effect=Effect.DENY,
         message="A cancelled order was never paid out, so there is nothing to refund.",
+    ),
+    Rule(
+        name="A refund of more than 200 is high",
+        action="payments.refund",
+        condition="number(impact.amount.amount) > 200.0",
+        effect=Effect.RAISE,
+        tier="high",
     ),
 ]
 
@@ -62,7 +69,11 @@ PEOPLE = [
     Person("saul", "Saul", "Lindqvist", ("reviewers", "senior-reviewers"), "senior reviewer"),
     # High tier takes two senior people; with one alone, nothing of it could ever be approved.
     Person("sofia", "Sofia", "Brandt", ("reviewers", "senior-reviewers"), "senior reviewer"),
+    # Olga answers for the agent, so it takes others to say what became of its writes; and of dear
+    # ones, two must.
     Person("olga", "Olga", "Nowak", ("operators",), "operator", is_staff=True),
+    Person("oskar", "Oskar", "Jansen", ("operators",), "operator", is_staff=True),
+    Person("odile", "Odile", "Marchand", ("operators",), "operator", is_staff=True),
     Person("amir", "Amir", "Haddad", ("auditors",), "auditor", is_staff=True),
     Person(
         "ada",

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 PATIENCE_SECONDS = 12
 LOG_BYTES = 5 * 1024 * 1024
@@ -54,6 +54,19 @@ def commands(
     }
 
 
+def outside_commands(folder: Path, ports: Any) -> dict[str, list[str]]:
+    """The demonstration's payment provider and mail server, which stand for other people's."""
+    module = [sys.executable, "-m"]
+    where = ["--folder", str(folder), "--port"]
+    return {
+        "provider": [*module, "proposals.demonstration.provider", *where, str(ports.provider)],
+        "mailbox": [
+            *[*module, "proposals.demonstration.mailbox", *where, str(ports.smtp)],
+            *["--page-port", str(ports.mailbox)],
+        ],
+    }
+
+
 def lock_folder(folder: Path) -> IO[str]:
     """Hold this data folder for as long as this process lives, or raise CannotStart."""
     file = (folder / "start.lock").open("a+")
@@ -87,10 +100,14 @@ def require_port(address: str, port: int) -> None:
 
 @dataclass
 class Supervisor:
-    """The children by name. Their output goes to a file each, in `folder`."""
+    """The children by name. Their output goes to a file each, in `folder`.
+
+    Those in `outlasting` are what others still write to while they stop, so they stop last.
+    """
 
     folder: Path
     say: Callable[[str], object]
+    outlasting: frozenset[str] = frozenset()
     children: dict[str, subprocess.Popen] = field(default_factory=dict)
     lines: dict[str, list[str]] = field(default_factory=dict)
     started: dict[str, float] = field(default_factory=dict)
@@ -151,11 +168,16 @@ class Supervisor:
 
     def stop(self) -> None:
         """Ask all to finish what they do; after a while, insist."""
-        for child in self.children.values():
+        first = [name for name in self.children if name not in self.outlasting]
+        for names in (first, [name for name in self.children if name in self.outlasting]):
+            self.end([self.children[name] for name in names])
+
+    def end(self, children: list[subprocess.Popen]) -> None:
+        for child in children:
             if child.poll() is None:
                 child.terminate()
         deadline = time.monotonic() + PATIENCE_SECONDS
-        for child in self.children.values():
+        for child in children:
             try:
                 child.wait(timeout=max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:

@@ -1,7 +1,9 @@
 """Starts the whole product on one machine: web server, worker and clock, together."""
 
 import logging
+import os
 import signal
+import sys
 import threading
 import time
 import urllib.error
@@ -20,6 +22,7 @@ from proposals.management.supervisor import (
     Supervisor,
     commands,
     lock_folder,
+    outside_commands,
     require_port,
 )
 
@@ -34,6 +37,7 @@ class Command(BaseCommand):
         try:
             with lock_folder(settings.DATA_DIR):
                 require_port(ADDRESS, settings.PORT)
+                require_outside_ports()
                 self.prepare()
                 self.run_until_stopped()
         except CannotStart as reason:
@@ -42,15 +46,19 @@ class Command(BaseCommand):
             raise CommandError("Stopped before it was up.") from None
 
     def run_until_stopped(self) -> None:
+        outside = outside_commands(settings.DATA_DIR, settings.DEMO_PORTS) if settings.DEMO else {}
         supervisor = Supervisor(
-            folder=settings.DATA_DIR / "logs", say=lambda line: self.stdout.write(line)
+            folder=settings.DATA_DIR / "logs",
+            say=lambda line: self.stdout.write(line),
+            outlasting=frozenset(outside),
         )
         stop = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(name, lambda *received: stop.set())
         try:
             supervisor.start(
-                commands(
+                outside
+                | commands(
                     settings.PORT,
                     has_redis=bool(settings.REDIS_URL),
                     web_processes=settings.WEB_PROCESSES,
@@ -77,12 +85,7 @@ class Command(BaseCommand):
         defaults.ensure()
         defaults.ensure_budgets()
         if settings.DEMO:
-            from proposals.demonstration import people as shop_people
-            from proposals.demonstration import shop
-
-            databases.ensure_shop(shop.ALIAS)
-            shop.ensure()
-            shop_people.ensure()
+            prepare_demonstration()
 
     def wait_for_web(self, supervisor: Supervisor, stop: threading.Event) -> None:
         deadline = time.monotonic() + 60
@@ -133,9 +136,37 @@ class Command(BaseCommand):
         new = sum(status == 201 for _, status, _ in answers)
         self.stdout.write(f"The demonstration agent proposed {new} writes just now.\n")
         self.stdout.write("Sign in as one of:\n" + people.sign_ins().read_text())
+        if outside := settings.DEMO_PORTS:
+            self.stdout.write(
+                "What leaves Countersign arrives at outside systems of the demonstration's own:\n"
+                f"  payment provider  {outside.provider_url}/\n"
+                f"  mail              {outside.mailbox_url}/\n"
+            )
         self.stdout.write(
             "Propose a write yourself, as the agent would:\n" + curl(self.url(), token)
         )
+
+
+def require_outside_ports() -> None:
+    """Where somebody else took a port of the demonstration since, choose others and begin anew.
+
+    Settings are read once for each process, so this one starts over with those just chosen.
+    """
+    if settings.DEMO_PORTS and not settings.DEMO_PORTS.are_free():
+        from proposals.demonstration import ports
+
+        ports.choose(settings.DATA_DIR)
+        os.execv(sys.executable, sys.orig_argv)
+
+
+def prepare_demonstration() -> None:
+    from proposals.demonstration import menu, payments, people, shop
+
+    databases.ensure_shop(shop.ALIAS)
+    shop.ensure()
+    payments.ensure()
+    people.ensure()
+    menu.ensure()
 
 
 def hand_back_for(supervisor: Supervisor) -> None:

@@ -138,7 +138,8 @@ class TestTheOperatorsList:
 
     def test_is_read_at_the_start_which_is_refused_when_it_cannot_be(self, tmp_path):
         def start(hosts):
-            env = os.environ | {"COUNTERSIGN_DATA": str(tmp_path), "COUNTERSIGN_HTTP_HOSTS": hosts}
+            ours = {"COUNTERSIGN_DATA": str(tmp_path), "COUNTERSIGN_HTTP_HOSTS": hosts, "DEMO": "0"}
+            env = os.environ | ours
             say = "from approvals_site import settings; print(sorted(settings.HTTP_HOSTS))"
             command = [sys.executable, "-c", say]
             return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
