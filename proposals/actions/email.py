@@ -129,7 +129,7 @@ class SendMail(Action):
         return Outcome(
             result={"to": mail.to, "message_id": known_by},
             after={mail.to: mail.as_json()},
-            evidence=facts | {"reply": taken.reply, "queue_id": taken.queue_id},
+            evidence=facts | {"reply": taken.reply, "reference": taken.queue_id or known_by},
         )
 
     def attested(self, params: dict[str, Any], *, reference: str) -> Outcome:

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from proposals import services
 from proposals.exceptions import InvalidParams
-from proposals.models import MailPolicy, MailTemplate
+from proposals.models import Execution, MailPolicy, MailTemplate
 from proposals.registry import registry
 from tests import factories
 from tests.factories import fresh, make_checked, make_person, painting
@@ -293,6 +293,18 @@ class TestTheReviewPage:
     def test_shows_even_when_an_action_cannot_say_how_it_reads(self, mails, monkeypatch):
         monkeypatch.setattr(registry.get("email.send"), "rendering", lambda after: 1 / 0)
         assert "Order 42 is on its way" in review(asked()).text
+
+
+def test_whoever_looks_for_a_lost_mail_is_told_what_to_look_for(scripted):
+    scripted.script["end"] = "drop"
+    proposal = asked()
+    factories.approve(proposal)
+    factories.work()
+    olga = signed_in(make_person("olga", groups=["operators"]))
+    page = Page(olga.get(reverse("outcome", args=[proposal.pk])))
+    assert f"<{Execution.objects.get().key}@shop.example>" in page.text
+    assert "The whole mail was sent" in page.text
+    assert "ana@customer.example" in page.text
 
 
 def test_the_list_takes_a_number_of_statements_that_does_not_grow():

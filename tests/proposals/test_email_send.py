@@ -147,21 +147,21 @@ class TestAMail:
             "server": f"smtp://127.0.0.1:{scripted.port}",
             "to": "ana@customer.example",
             "reply": "250 2.0.0 Ok: queued as 4F1A9C",
-            "queue_id": "4F1A9C",
+            "reference": "4F1A9C",
         }
 
     @pytest.mark.parametrize(
-        ("reply", "queue_id"),
+        ("reply", "reference"),
         [
             ("250 OK id=1tHabc-000000001Xy-0abc", "1tHabc-000000001Xy-0abc"),
             ("250-Good\n250 2.6.0 queued as ABC123", "ABC123"),
-            ("250", ""),
-            ("250 Bye", ""),
+            ("250", f"<{KEY}@shop.example>"),
+            ("250 Bye", f"<{KEY}@shop.example>"),
         ],
     )
-    def test_is_taken_by_a_250_however_it_is_put(self, scripted, reply, queue_id):
+    def test_is_taken_by_a_250_however_it_is_put(self, scripted, reply, reference):
         scripted.script["end"] = reply
-        assert send().evidence["queue_id"] == queue_id
+        assert send().evidence["reference"] == reference
 
     def test_leaves_no_password_in_what_is_kept(self, scripted, settings):
         settings.EMAIL_HOST_USER, settings.EMAIL_HOST_PASSWORD = "me", "planted-Secret-31f9"

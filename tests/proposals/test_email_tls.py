@@ -96,7 +96,7 @@ def encrypted(request, certificate, settings):
 
 def test_a_server_that_proves_who_it_is_gets_the_mail(encrypted, certificate, monkeypatch):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    assert send().evidence["queue_id"] == "4F1A9C"
+    assert send().evidence["reference"] == "4F1A9C"
     assert encrypted.ended == 1
     verbs = [line.split()[0].upper() for line in encrypted.heard]
     assert verbs[:5] == ["EHLO", "AUTH", "MAIL", "RCPT", "DATA"], "all of it after encryption"
