@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import reverse
 
 from proposals import checks, drafting, live, rights, seats, services, text
-from proposals.console import budgets, diff, outside, presenters
+from proposals.console import budgets, diff, outside, presenters, timelines
 from proposals.console.lists import Place
 from proposals.console.news import pulse_url
 from proposals.lifecycle import Status
@@ -103,7 +103,7 @@ class ReviewPage(Page):
         self.raw_undo = check.compensation if check else None
         self.undo_sentence = undo_sentence(check)
         self.evidence: list[Evidence] = list(self.revision.evidence.order_by("position"))
-        self.timeline = presenters.timeline(proposal)
+        self.timeline = timelines.timeline(proposal)
         self.decide()
 
     def read_live(self) -> None:

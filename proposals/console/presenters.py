@@ -4,13 +4,11 @@ import logging
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.urls import reverse
 
-from ledger.models import LedgerEntry
-from proposals import checks, observing
+from proposals import checks
 from proposals.console import diff
 from proposals.lifecycle import Status
 from proposals.models import Check, Proposal, Review, Revision
@@ -33,34 +31,6 @@ RESULTS = {
     "raise": ("Raises the tier", "warning"),
     "allow": ("Allows", "added"),
     "not_matched": ("Does not apply", ""),
-}
-KINDS = {
-    "proposal.submitted": "proposed",
-    "proposal.checked": "ran",
-    "proposal.pending": "asked for review",
-    "proposal.approved": "approved: every seat is filled",
-    "proposal.committed": "committed the write",
-    "proposal.failed": "failed; nothing was written",
-    "proposal.unknown": "lost sight of the outcome",
-    "proposal.denied": "denied by policy",
-    "proposal.rejected": "rejected",
-    "proposal.withdrawn": "withdrew the proposal",
-    "proposal.expired": "expired; nothing was written",
-    "proposal.changes_requested": "sent it back for changes",
-    "proposal.undone": "took the write back",
-    "proposal.redone": "took the undo back",
-    "execution.claimed": "took it up",
-    "execution.handed_back": "stopped, and handed it back",
-    "execution.intended": "is about to write",
-    "execution.returned": "gave it back",
-    "execution.postponed": "will try again later",
-    "execution.held": "held it back; nothing was written",
-    "execution.unsent": "could not send it; nothing was written",
-    "execution.resent": "is about to send it again, under the same key",
-    "execution.asked": "is about to ask the target",
-    "execution.unclear": "still does not know what became of it",
-    "execution.late_evidence": "heard an answer too late to settle it",
-    "proposal.attested": "said what became of it",
 }
 STATUSES = (
     ("Checking", "Automatic checks are running; they only read."),
@@ -298,71 +268,6 @@ def trace(check: Check | None) -> tuple[list[dict[str, Any]], list[dict[str, Any
     lines.sort(key=lambda line: order.index(line["key"]) if line["key"] in order else 0)
     spoke = [line for line in lines if line["key"] != "not_matched"]
     return spoke, [line for line in lines if line["key"] == "not_matched"]
-
-
-@dataclass(frozen=True)
-class Event:
-    """One line of the timeline."""
-
-    number: int
-    at: datetime
-    who: str
-    what: str
-    detail: str = ""
-    said: str = ""
-    is_by_person: bool = False
-
-
-def timeline(proposal: Proposal) -> list[Event]:
-    """The ledger's entries on this proposal, as sentences."""
-    entries = LedgerEntry.objects.filter(stream=proposal.stream).order_by("number")
-    return [event(entry) for entry in entries]
-
-
-def event(entry: LedgerEntry) -> Event:
-    body = entry.body
-    what, detail = KINDS.get(entry.kind, entry.kind.removeprefix("proposal.")), ""
-    said = ""
-    if entry.kind == "proposal.reviewed":
-        what = DECISIONS.get(body.get("decision", ""), "reviewed")
-        detail = f"revision {body.get('revision')}"
-        said = body.get("reason", "")
-    elif entry.kind == "proposal.attested":
-        detail = str(body.get("finding", "")).replace("_", " ")
-    elif entry.kind == "proposal.checked":
-        detail = f"{body.get('tier')} tier"
-        if body.get("effect") == Effect.REVIEW:
-            detail += f", {body.get('approvals')} to approve"
-    elif entry.actor == observing.ACTOR:
-        what = "ended it: nothing is written, and nobody is asked"
-    elif entry.kind == "execution.held":
-        said = str(body.get("reason", ""))
-    elif entry.kind == "proposal.submitted" and "from" in body:
-        what = submitted_again(body)
-        said = "" if body.get("amended") else str(body.get("reason", ""))
-    return Event(
-        number=entry.number,
-        at=entry.at,
-        who=entry.actor_name or SYSTEM.get(entry.actor, entry.actor),
-        what=what,
-        detail=detail,
-        said=said,
-        is_by_person=entry.actor.startswith("user:"),
-    )
-
-
-SYSTEM = {
-    observing.ACTOR: "Observation",
-    "system:checks": "Automatic checks",
-    "system:worker": "A worker",
-    "system:clock": "The clock",
-}
-
-
-def submitted_again(body: dict[str, Any]) -> str:
-    if body.get("amended"):
-        return f"wrote revision {body.get('revision')}"
-    return "asked for another attempt" if body.get("retry") else "sent it back to be checked"
 
 
 def changes_between(seen: Check, now: Check) -> list[dict[str, Any]]:

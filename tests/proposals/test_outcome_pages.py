@@ -16,7 +16,7 @@ from proposals.registry import Delivery
 from tests import factories
 from tests.depot import BY_DELIVERY, FAILURES, TARGET, SendParcel, depot
 from tests.factories import fresh, make_checked, make_person
-from tests.proposals.test_console import GROUPS, HTMX, Page, signed_in
+from tests.proposals.test_console import HTMX, Page, signed_in
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("the_depot", "toybox")]
 
@@ -75,7 +75,7 @@ def see(name: str, *args, person=None) -> Page:
 
 def opened(reason: str = "5 calls in a row had no clear answer.", **fields) -> Breaker:
     now = clock.now()
-    fields = {"opened_at": now, "retry_at": now + timedelta(seconds=45), **fields}
+    fields = {"opened_at": now, "retry_at": now + timedelta(hours=5), **fields}
     return Breaker.objects.update_or_create(target=TARGET, defaults={"reason": reason, **fields})[0]
 
 
@@ -116,6 +116,7 @@ class TestTheList:
     )
     def test_says_what_the_machine_does_next_and_when(self, delivery, words):
         unknown(delivery)
+        Execution.objects.update(resends=9)
         page = see("unknowns")
         assert words in page.text
         assert page.all("time")
@@ -155,7 +156,7 @@ class TestTheList:
     def test_costs_the_same_however_many_there_are(self):
         browser = signed_in(operator())
         counts = []
-        for number in (1, 8):
+        for number in (1, 5):
             for each in range(number):
                 proposal = unknown([KEYED, QUERYABLE, UNCERTAIN][each % 3], amount=MUCH)
                 say(proposal, finding="cannot_tell", evidence="Not yet.")
@@ -164,12 +165,10 @@ class TestTheList:
             counts.append(len(captured))
         assert counts == [17, 17]
 
-    def test_opens_for_every_group_and_shows_its_count_on_every_page(self):
+    def test_shows_its_count_on_every_page(self):
         unknown()
-        for group in GROUPS:
-            page = see("queue", person=make_person(f"one-of-{group}", groups=[group]))
+        for page in (see("queue", person=make_person()), see("help", person=make_person())):
             assert '<span data-count="unknown">1</span>' in page.html
-            see("unknowns", person=make_person(f"one-of-{group}"))
 
 
 class TestTheMeasures:
@@ -214,7 +213,7 @@ class TestWhatIsLeftAlone:
         text = see("unknowns").text
         assert TARGET in text
         assert "5 calls in a row had no clear answer." in text
-        assert "One call is tried in 45 s" in text
+        assert "One call is tried in 5 h, at" in text
 
     def test_is_said_to_be_tried_while_it_is(self):
         opened(trial_until=clock.now() + timedelta(seconds=60))
@@ -472,6 +471,7 @@ class TestTheFinding:
         answer = self.send(proposal)
         assert answer.status_code == 409
         assert "it was written; it had been unknown" in Page(answer).text
+        assert "What you sent was not recorded." in Page(answer).text
         assert Attestation.objects.count() == 1
 
     def test_waits_while_the_target_is_being_asked_and_keeps_what_was_typed(self):
@@ -542,11 +542,8 @@ class TestTheSecondPerson:
         olga = operator()
         olga.groups.add(*make_person("rita").groups.all())
         undo = services.undo(proposal_id=done.pk, person=olga, reason="A mix-up.")
-        factories.work()
-        if fresh(undo).status == "pending":
-            factories.approve(undo)
         depot.failing["answer"] = "unclear"
-        execution.run(attempt(undo).pk)
+        factories.work()
         depot.failing.clear()
         assert fresh(undo).status == "unknown"
         page = see("outcome", undo.pk, person=olga)
