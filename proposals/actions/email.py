@@ -74,10 +74,15 @@ class SendMail(Action):
         found = valid.model_dump(mode="json", exclude_unset=True, by_alias=True)
         try:
             made(template_of(found), found, sender="")
+        except TargetRefused as error:  # no template is in force, or not any more
+            raise self.misfit("/params/template", error) from None
         except ValueError as error:
-            fault = {"pointer": "/params/fields", "code": "value-error", "detail": str(error)}
-            raise InvalidParams(f"The parameters do not fit {self.name}.", errors=[fault]) from None
+            raise self.misfit("/params/fields", error) from None
         return found
+
+    def misfit(self, place: str, error: Exception) -> InvalidParams:
+        fault = {"pointer": place, "code": "value-error", "detail": str(error)}
+        return InvalidParams(f"The parameters do not fit {self.name}.", errors=[fault])
 
     def sentence(self, params: dict[str, Any]) -> str:
         return f"Send “{mailing.words_of(params['template'])}” to {params['to']}"

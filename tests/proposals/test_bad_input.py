@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from proposals.models import Proposal
 from tests.contract import assert_problem, assert_proposal, rows
 from tests.factories import (
     body,
@@ -301,3 +302,14 @@ def chunked(agent, data):
 class CutOff(io.BytesIO):
     def read(self, size=-1):
         raise ConnectionResetError
+
+
+def test_a_mail_by_the_one_template_that_the_empty_menu_names_is_refused():
+    """Its schema must name something; nothing that fits a schema may end in a 500."""
+    agent = client_for()
+    schema = agent.get("/actions/email.send").json()["schema"]
+    template = "(no mail template is in force)"
+    assert template in json.dumps(schema)
+    answer = agent.propose(action="email.send", params={"template": template})
+    assert_problem(answer, 400, "invalid-params")
+    assert not Proposal.objects.exists()
