@@ -62,8 +62,8 @@ GUARDS = [
     Guard(
         "mail cannot be undone, and says so",
         "proposals/actions/email.py",
-        "            compensation=None,\n",
-        "            compensation=Call(self.name, params),\n",
+        "compensation=None",
+        'compensation=__import__("proposals.registry").registry.Call(self.name, params)',
         "tests/proposals/test_email_send.py",
     ),
     Guard(
