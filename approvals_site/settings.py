@@ -438,6 +438,8 @@ MAX_JSON_DEPTH = 32
 PROPOSAL_LIFETIME_HOURS = {"low": 7 * 24, "medium": 72, "high": 24}
 EXECUTION_LEASE_SECONDS = env.int("EXECUTION_LEASE_SECONDS", default=60)
 EXECUTION_MAX_ATTEMPTS = 10
+# A call to a target outside begins so soon after its intent, or not at all.
+SEND_WITHIN_SECONDS = 10
 RECHECKS_BEFORE_PEOPLE = 3
 # Targets outside: how often an unsent call is tried, when an unknown outcome is asked about (after
 # its settling time), and when a target is left alone. docs/outcomes.md says how they play together.

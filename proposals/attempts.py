@@ -2,14 +2,17 @@
 
 import os
 import socket
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from ledger import clock, entries
 from proposals import bell
+from proposals.exceptions import TargetUnavailable
 from proposals.models import Execution, Proposal
 
 
@@ -20,6 +23,13 @@ def worker_name(pid: int) -> str:
 
 WORKER = worker_name(os.getpid())
 ACTOR = "system:worker"
+# A clock that goes on while this process, or the whole machine, is asleep.
+AWAKE_OR_NOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+TOO_LATE = "Too much time had passed since it was about to be sent, so nothing was sent."
+
+
+def moment() -> float:
+    return time.clock_gettime(AWAKE_OR_NOT)
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class Claim:
     refusal: str = ""
     is_expired: bool = False
     how: str = "send"  # or, for an unknown outcome: resend, probe
+    since: float = field(default_factory=moment)  # its intent was not before this moment
 
     @property
     def is_inquiry(self) -> bool:
@@ -45,6 +56,16 @@ def mine(execution: Execution, **changes: Any) -> bool:
     unsettled = Execution.objects.filter(status__in=(*Execution.OPEN, Execution.Status.UNKNOWN))
     held = unsettled.filter(pk=execution.pk, fence=execution.fence)
     return held.update(**changes) == 1
+
+
+def require_in_time(claim: Claim) -> None:
+    """Raise TargetUnavailable for a call that begins so late that others may count on its end.
+
+    A worker that slept after its intent would otherwise send when it wakes, past every settling
+    time, perhaps what people were told is safe to try again.
+    """
+    if moment() - claim.since > settings.SEND_WITHIN_SECONDS:
+        raise TargetUnavailable(TOO_LATE)
 
 
 def facts_of(execution: Execution) -> dict[str, Any]:

@@ -12,6 +12,7 @@ takes it from there. (Design page, Delivery.)
 """
 
 import logging
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -62,6 +63,7 @@ def run(execution_id: UUID | str) -> None:
         return
     if not claim.execution.is_transactional and not prepare(claim):
         return
+    claim = replace(claim, since=attempts.moment())
     if not intend(claim):
         return
     crashpoints.reach("intent.done")
@@ -295,6 +297,8 @@ def is_described_anew(claim: Claim) -> bool:
 
 def apply(claim: Claim) -> Outcome:
     """The one place that writes to a target. No transaction of ours is open here."""
+    if not claim.execution.is_transactional:
+        attempts.require_in_time(claim)
     action = registry.get(claim.proposal.action)
     return action.apply(
         claim.params, key=claim.execution.key, expected=claim.execution.of_check.before or {}

@@ -209,6 +209,7 @@ def send_again(inquiry: Claim) -> None:
     """Send the same request under the same key; at a target that honours it, that is no second."""
     action = registry.get(inquiry.proposal.action)
     try:
+        attempts.require_in_time(inquiry)
         outcome = action.apply(
             inquiry.params,
             key=inquiry.execution.key,

@@ -236,6 +236,7 @@ def send_later(claim: Claim, error: TargetUnavailable, *, was_tried: bool = True
         unsent=execution.unsent,
         error={"code": FAILURES[End.UNSENT], "detail": detail, "retryable": True},
     ):
+        late_evidence(proposal, execution, now, end=End.UNSENT, error=error)
         return
     if was_tried:
         exchanges.finish(execution, End.UNSENT, now, error=error)

@@ -26,6 +26,8 @@ LENGTHS = {
     "pauses": (100, 300),
     "restarts": (2_500, 900),
     "silence": (1_000, 120),
+    "outside": (20_000, 3_600),
+    "blackhole": (40, 300),
 }
 DATABASES = ("sqlite", "postgresql")
 LEFT_OUT = 3
@@ -53,9 +55,12 @@ def run_one(args: argparse.Namespace) -> int:
         folder.chmod(0o755)
         database, cluster = prepare(args.database, folder, stack)
         replay = f"python -m bench.chaos {args.part} --database {database} --seed {seed}"
+        replay += f" --only {args.only}" * bool(args.only)
         print(f"{replay} --first {args.first} --cycles {cycles} --seconds {seconds:g}", flush=True)
-        if args.part in {"restarts", "silence"}:
+        if args.part in {"restarts", "silence", "blackhole"}:
             given["cluster"] = cluster
+        if args.only:
+            given["only"] = args.only
         tally = play(args.part, args.without, folder=folder, **given)
     print(json.dumps(tally, indent=1))
     if tally["faults"]:
@@ -76,6 +81,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--first", type=int, default=1, help="the number of the first cycle")
     parser.add_argument("--cycles", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0, help="no new batch begins after it")
+    parser.add_argument("--only", default="", help="of outside: keyed, or others")
     parser.add_argument("--without", default="", help="a guard to take out, to see it noticed")
     return parser.parse_args()
 

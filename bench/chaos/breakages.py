@@ -4,11 +4,13 @@ A harness that finds nothing proves something only if it would have found what i
 """
 
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
-from proposals import attempts, settling
+from proposals import attempts, execution, resolving, settling
 from proposals.actions import receipts, writing
-from proposals.models import Execution
+from proposals.models import Exchange, Execution
+from proposals.registry import Delivery, registry
 
 
 def without_receipts() -> None:
@@ -43,9 +45,65 @@ def without_capture() -> None:
     settling.transition.__globals__["settle_budgets"] = lambda *args: None
 
 
+def without_the_end_of_keys() -> None:
+    """A key is sent again as if its target honoured it for ever."""
+    resolving.key_ends = lambda held, action: datetime.max.replace(tzinfo=held.created_at.tzinfo)
+
+
+def without_patience() -> None:
+    """A refusal is believed while what was sent before may still arrive."""
+    resolving.refused_again = lambda inquiry, error: settling.fail(inquiry, str(error))
+
+
+def without_doubt() -> None:
+    """What has no clear answer is recorded as refused."""
+    execution.unclear = lambda claim, error: settling.fail(claim, "It did not answer.")
+
+
+def without_a_second_question() -> None:
+    """What a target does not know of is recorded as absent at once, whatever it is about."""
+    resolving.not_there = lambda inquiry: settling.fail(
+        inquiry, "It knows nothing of it.", end=Exchange.End.ABSENT
+    )
+
+
+def without_stable_keys() -> None:
+    """Each resend has a key of its own."""
+
+    def send_again(inquiry: attempts.Claim) -> None:
+        action, key = registry.get(inquiry.proposal.action), f"{inquiry.execution.key[:-2]}zz"
+        try:
+            outcome = action.apply(inquiry.params, key=key, expected={})
+        except Exception as error:
+            resolving.still_unknown(inquiry, error)
+        else:
+            settling.settle(inquiry, outcome)
+
+    resolving.send_again = send_again
+
+
+def without_restraint() -> None:
+    """What nobody can be asked about is sent again."""
+    plan = resolving.plan
+
+    def planned(held: Execution, *rest: Any, **how: Any) -> Any:
+        if held.delivery == Delivery.UNCERTAIN and not held.resends and held.last_unclear_at:
+            at = held.last_unclear_at + timedelta(seconds=1)
+            return resolving.Step(Exchange.Purpose.RESEND, at)
+        return plan(held, *rest, **how)
+
+    resolving.plan = planned
+
+
 BREAKAGES: dict[str, Callable[[], None]] = {
     "receipts": without_receipts,
     "voids": without_voids,
     "fences": without_fences,
     "capture": without_capture,
+    "end of keys": without_the_end_of_keys,
+    "patience": without_patience,
+    "doubt": without_doubt,
+    "second question": without_a_second_question,
+    "stable keys": without_stable_keys,
+    "restraint": without_restraint,
 }

@@ -51,6 +51,8 @@ class Story:
     reviews: list[tuple[int, str, str, str]] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
     commits: int = 0
+    unknowns: int = 0
+    resolutions: list[str] = field(default_factory=list)  # how it left "unknown", each time
     faults: list[str] = field(default_factory=list)
     number: int = 0
     hash: bytes = b""
@@ -74,6 +76,8 @@ class Story:
             self.reviews.append((body["review"], body["decision"], body["digest"], actor))
         elif kind in {"proposal.undone", "proposal.redone"}:
             self.is_undone = what == "undone"
+        elif kind == "proposal.attested":
+            pass  # what a person found; whether it was enough is told by what follows
         elif subject == "execution":
             self.attempt(what, body)
         elif what in STATUSES:
@@ -92,6 +96,9 @@ class Story:
         if to == "approved":
             self.attempts.append(Attempt(generation=self.generation))
         self.commits += to == "committed"
+        self.unknowns += to == "unknown"
+        if self.status == "unknown":
+            self.resolutions.append(body.get("resolved_by", ""))
         self.status = to
 
     def attempt(self, what: str, body: dict[str, Any]) -> None:
@@ -103,6 +110,12 @@ class Story:
                 self.faults.append(f"fence {body['fence']} was claimed after {last.fence}")
             last.fence, last.key = body["fence"], body["key"]
             last.status = "intended" if last.status == "intended" else "claimed"
+        elif what in {"resent", "asked"}:
+            if body["fence"] != last.fence + 1:
+                self.faults.append(f"fence {body['fence']} asked after {last.fence}")
+            last.fence = body["fence"]
+        elif what == "unsent":
+            last.status = "queued"
         elif what == "handed_back":
             last.status, last.fence = "queued", body["fence"]
         elif what == "intended":
@@ -113,7 +126,11 @@ class Story:
     def end_attempt(self, status: str, body: dict[str, Any]) -> None:
         if "attempt" in body:
             last = self.attempts[body["attempt"] - 1]
-            if body["fence"] != last.fence:
+            if "by" in body:  # people's word ends it, and whoever is asking comes too late
+                last.fence += 1
+            elif status == "unknown" and body["fence"] == last.fence + 1:
+                last.fence += 1  # taken from a worker that died, or may yet be too late
+            elif body["fence"] != last.fence:
                 self.faults.append(f"fence {body['fence']} settled what {last.fence} holds")
             last.status = status
         elif self.attempts and self.attempts[-1].status == "queued":

@@ -22,11 +22,18 @@ pytestmark = [
         ("capture", "crashes", 6, "Writes of an agent: 1 held for what is committed"),
         ("voids", "pauses", 138, "it changed what was finished"),
         ("fences", "pauses", 21, "A committed proposal cannot become committed"),
+        ("doubt", "outside --only keyed", 77, "it is failed and has 1 effects"),
+        ("stable keys", "outside --only keyed", 250, "it has 2 effects"),
+        ("end of keys", "outside --only keyed", 267, "sent again when it was too old"),
+        ("patience", "outside --only keyed", 1790, "it has 2 effects"),
+        ("second question", "outside --only others", 785, "it has 2 effects"),
+        ("restraint", "outside --only others", 274, "sent 2 times to what keeps no keys"),
     ],
 )
 def test_a_missing_guard_is_noticed(shop, without, part, number, said):
     """With this seed, the cycle of this number is one that goes well only because of the guard."""
-    script = ["--seed", "3", "--first", str(number), "--cycles", "1"]
+    part, *only = part.split()
+    script = [*only, "--seed", "3", "--first", str(number), "--cycles", "1"]
     faults: list[str] = []
     for _ in range(3):  # the script is the same; what two processes do at one moment is not
         faults += play(part, shop.url, "--without", without, *script)["faults"]
