@@ -48,7 +48,6 @@ def pages() -> dict[str, str]:
     return {
         "mail": reverse("mail"),
         "a mail template": reverse("mail-template", args=["order-shipped"]),
-        "a new mail template": reverse("mail-template-add"),
         "mail domains": reverse("mail-domains"),
         "review of a mail": reverse("proposal", args=[waiting.pk]),
         "review of an odd mail": reverse(
