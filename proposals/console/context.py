@@ -44,6 +44,12 @@ def site(request: HttpRequest) -> dict[str, Any]:
         "may_write_mails": SimpleLazyObject(
             lambda: bool(may_view and rights.has(user, rights.CONFIGURE_ACTIONS))
         ),
+        "may_try_actions": SimpleLazyObject(
+            lambda: bool(
+                may_view
+                and (rights.has(user, rights.CONFIGURE_ACTIONS) or rights.has(user, rights.RETRY))
+            )
+        ),
         "may_manage_people": SimpleLazyObject(
             lambda: bool(may_view and rights.has(user, rights.MANAGE_PEOPLE))
         ),
