@@ -15,7 +15,19 @@ from django.urls import get_resolver
 from ledger.models import LedgerEntry
 from proposals import defaults, services
 from proposals.console import lists
-from proposals.models import Agent, AgentToken, Execution, Freeze, Grant, Proposal, Review, Rule
+from proposals.http_actions import ready
+from proposals.models import (
+    Agent,
+    AgentToken,
+    Execution,
+    Freeze,
+    Grant,
+    HttpAction,
+    NamedSecret,
+    Proposal,
+    Review,
+    Rule,
+)
 from tests.contract import assert_documented, assert_problem
 from tests.factories import (
     AgentClient,
@@ -98,6 +110,20 @@ PEOPLE = {
     "databases/<slug:name>/tables/",
     "databases/<slug:name>/tables/<slug:table>/",
     "databases/<slug:name>/tables/<slug:table>/switch/",
+    "actions/",
+    "actions/new/",
+    "actions/try/",
+    "actions/import/",
+    "actions/export/",
+    "actions/secrets/",
+    "actions/secrets/keep/",
+    "actions/secrets/<slug:name>/replace/",
+    "actions/secrets/<slug:name>/forget/",
+    "actions/<str:name>/",
+    "actions/<str:name>/change/",
+    "actions/<str:name>/try/",
+    "actions/<str:name>/switch/",
+    "actions/<str:name>/export/",
     "notifications/",
     "notifications/webhooks/",
     "notifications/webhooks/new/",
@@ -194,6 +220,10 @@ class Scene:
         self.committed = make_checked(agent=self.agent, params=painting("green"))
         self.token = token_for(self.agent)
         self.freeze = services.freeze(action="email.send", reason="The mail server is full.")
+        refund = ready.definition("stripe-refund")
+        self.action = services.save_http_action(definition=refund, person=None)
+        place = {"origin": refund["origin"], "person": None}
+        services.keep_secret(name="stripe", value="kept-by-nobody-at-all", **place)
         make_person("rita")
 
     def addresses(self, route):
@@ -216,6 +246,8 @@ class Scene:
         )
         plain = plain.replace("<uuid:agent_id>", str(self.agent.pk))
         plain = plain.replace("<uuid:proposal_id>", ID)
+        plain = plain.replace("<str:name>", self.action.name)
+        plain = plain.replace("actions/secrets/<slug:name>", "actions/secrets/stripe")
         plain = plain.replace("<slug:name>", "crm").replace("<slug:table>", "customers")
         found = {f"/{plain.replace(ID, str(each.pk))}" for each in (self.pending, self.committed)}
         assert not any(set("<>()^$\\") & set(address) for address in found), found
@@ -251,6 +283,14 @@ class Scene:
             "is_active": "on",
             "username": "rita",
             "password": "guess",
+            "source": ready.text("generic-json"),
+            "text": ready.text("generic-json"),
+            "view": "yaml",
+            "do": "keep",
+            "to": "off",
+            "origin": "https://attacker.example",
+            "secret_value": "another-value-of-it",
+            "is_meant": "on",
             "_save": "Save",
         }
 
@@ -262,6 +302,8 @@ class Scene:
             "grants": list(Grant.objects.order_by("pk").values()),
             "tokens": list(AgentToken.objects.order_by("pk").values("pk", "revoked_at", "digest")),
             "freezes": list(Freeze.objects.order_by("pk").values()),
+            "http_actions": list(HttpAction.objects.order_by("pk").values()),
+            "secrets": list(NamedSecret.objects.order_by("pk").values()),
             "reviews": Review.objects.count(),
             "executions": list(Execution.objects.order_by("pk").values("pk", "status")),
             "effects": list(self.toybox.effects),
