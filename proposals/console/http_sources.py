@@ -70,6 +70,8 @@ def placed(refusal: InvalidRequest, text: str = "", document: int = 0) -> list[P
     found = []
     for error in refusal.errors[:MOST_FAULTS]:
         number = line_of(root, error["pointer"]) if root is not None else 0
+        if document and root is not None:  # of several, which one it is
+            number = number or root.start_mark.line + 1
         source = lines[number - 1].strip() if 0 < number <= len(lines) else ""
         found.append(Placed(said(error), path_of(error["pointer"]), number, source))
     return sorted(found, key=lambda one: one.line)

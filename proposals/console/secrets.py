@@ -51,7 +51,7 @@ class SecretForm(Refusable):
 
     def clean_secret_value(self) -> str:
         value = self.cleaned_data["secret_value"]
-        redaction.remember(value)  # from here on no log line and no error report shows it
+        redaction.remember(value)  # no log line and no error report shows it from here on
         return value
 
     def refuse(self, refusal: InvalidRequest) -> None:
