@@ -10,6 +10,7 @@ from proposals.console.forms import LARGEST_KEY, Refusable
 from proposals.models import Agent, AgentToken, Grant
 from proposals.registry import registry
 from proposals.services.agents import LONGEST_DAYS
+from proposals.targets import wiring
 
 OVERLAPS = [("0", "not at all"), ("1", "1 hour"), ("24", "24 hours"), ("168", "7 days")]
 USUAL_OVERLAP = "24"
@@ -56,6 +57,7 @@ class PatternForm(Refusable):
 
 
 def menu() -> list[tuple[str, str]]:
+    wiring.refresh()
     return [(action.name, action.name) for action in registry.menu()]
 
 

@@ -20,6 +20,7 @@ from proposals.lifecycle import OPEN, Status
 from proposals.models import Agent, AgentToken, Freeze, Grant, Proposal, Review, Run
 from proposals.policy import Effect
 from proposals.registry import Action, registry
+from proposals.targets import wiring
 
 DAYS = 30
 LONGEST = 200
@@ -183,6 +184,7 @@ class AgentPage:
 
     def __init__(self, agent: Agent, user: Any, address: str = "", **shown: Any) -> None:
         self.agent, self.user, self.now = agent, user, clock.now()
+        wiring.refresh()
         self.owner = presenters.name_of(agent.owner)
         self.is_own = rights.owns(user, agent)
         self.sees_all = rights.may_view(user)
@@ -324,6 +326,7 @@ class GrantsPage:
     faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        wiring.refresh()
         patterns = self.agent.grants.order_by("pattern").values_list("pattern", flat=True)
         self.grants = [Granted.of(pattern) for pattern in patterns]
         self.menu = [

@@ -13,6 +13,7 @@ from proposals.lifecycle import OPEN
 from proposals.models import Agent, Freeze, Preferences, Proposal, Review, Run
 from proposals.policy import Effect
 from proposals.registry import Tier, registry
+from proposals.targets import wiring
 
 ANY = ("", "Any")
 LARGEST_KEY = 2**63 - 1
@@ -21,6 +22,7 @@ GONE = "There is no such thing to let go on."
 
 def actions() -> list[tuple[str, str]]:
     """Every action there is, also those that only undo."""
+    wiring.refresh()
     return [ANY, *((name, name) for name in registry.names())]
 
 

@@ -74,7 +74,6 @@ def guarded(view: View, may_open: Callable[[Any], bool]) -> View:
             return to_sign_in(request, named)
         if not may_open(request.user):
             raise PermissionDenied(NO_RIGHT)
-        wiring.refresh()  # what pages say of actions and tables is what is in force now
         with timezone.override(preferences_of(request.user).zone):
             return view(request, **named)
 
@@ -111,6 +110,7 @@ def find(proposal_id: UUID, user: Any) -> Proposal:
         "proposer",
         "current_check__revision",
     )
+    wiring.refresh()  # what a page says of an action is what is in force now
     seen = ownership.proposals_for(user).select_related(*related)
     return get_object_or_404(seen, pk=proposal_id)
 
