@@ -226,6 +226,7 @@ def find_out(unknown: Execution, book: Reader) -> bool:
                 proposal_id=unknown.proposal_id,
                 person=world.person(name),
                 evidence="The provider's own books.",
+                authenticated_at=clock.now(),
                 **said,
             )
     return True

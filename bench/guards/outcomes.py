@@ -4,6 +4,55 @@ from bench.guards.guard import Guard
 
 GUARDS = [
     Guard(
+        "a worker that slept after its intent sends nothing",
+        "proposals/execution.py",
+        "    if not claim.execution.is_transactional:\n        attempts.require_in_time(claim)\n",
+        "",
+        "tests/proposals/test_sleepers.py",
+    ),
+    Guard(
+        "a worker that slept before a resend sends nothing",
+        "proposals/resolving.py",
+        "        attempts.require_in_time(inquiry)\n",
+        "",
+        "tests/proposals/test_sleepers.py",
+    ),
+    Guard(
+        "a worker that left an intent behind has lost its fence",
+        "proposals/settling.py",
+        "    attempts.mine(execution, fence=execution.fence + 1)\n    execution.fence += 1\n",
+        "",
+        "tests/proposals/test_sleepers.py",
+    ),
+    Guard(
+        "not applied is not believed while it may still arrive",
+        "proposals/services/attesting.py",
+        "if until is not None and until > now:",
+        "if False:",
+        "tests/proposals/test_outcomes.py",
+    ),
+    Guard(
+        "what people looked up before another send is not believed",
+        "proposals/services/attesting.py",
+        "if seen is not None and seen != execution.fence:",
+        "if False:",
+        "tests/proposals/test_outcomes.py",
+    ),
+    Guard(
+        "a page says which sends it showed",
+        "templates/console/parts/outcome.html",
+        '    <input type="hidden" name="seen" value="{{ page.execution.fence }}">\n',
+        "",
+        "tests/proposals/test_outcome_pages.py",
+    ),
+    Guard(
+        "what dead processes left open is closed",
+        "proposals/exchanges.py",
+        "lost = left.update(end=End.LOST, ended_at=now)",
+        "lost = 0",
+        "tests/proposals/test_outcomes.py",
+    ),
+    Guard(
         "nothing is resent after 80 % of the time of its key",
         "proposals/resolving.py",
         "if max(at, now) < key_ends(execution, action):",

@@ -63,6 +63,7 @@ class FindingForm(Refusable):
     reference = forms.CharField(required=False)
     evidence = forms.CharField(required=False)
     retry_is_safe = forms.BooleanField(required=False)
+    seen = forms.IntegerField(required=False)  # the fence that the page was about
 
     def clean_reference(self) -> str:
         is_meant = self.cleaned_data.get("finding") == Finding.APPLIED

@@ -5,7 +5,7 @@ that they did. Above an amount two independent people must find the same. Nobody
 their own agent wrote.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
@@ -20,11 +20,15 @@ from proposals import breakers, rights, seats, settling, text
 from proposals.exceptions import IllegalTransition, InvalidRequest, NotEligible, NotFound
 from proposals.lifecycle import Status, require, transition
 from proposals.models import Attestation, Breaker, Execution, Proposal
-from proposals.registry import Outcome, registry
+from proposals.registry import Action, Outcome, registry
 from proposals.services.decisions import invalid, require_recent
 
 Finding = Attestation.Finding
 LONGEST_REFERENCE, LONGEST_EVIDENCE = 200, 2000
+LOOK_AGAIN = (
+    "The machine has sent it or asked about it once more since you opened this page. "
+    "Look at the target again, then say what you found."
+)
 
 
 def attest(
@@ -36,15 +40,18 @@ def attest(
     evidence: str = "",
     retry_is_safe: bool = False,
     authenticated_at: datetime | None = None,
+    seen: int | None = None,
 ) -> Proposal:
     """Record what a person found out, and settle the outcome if that is enough.
 
     `applied` needs the target's own reference of the effect, `not_applied` needs evidence and the
     tick that a retry is safe; `cannot_tell` needs evidence and settles nothing. Above
     SECOND_PERSON_ABOVE it is enough when two people find the same, each of whom proved lately who
-    they are: `authenticated_at` is when. Raises NotFound, NotEligible, IllegalTransition unless the
-    outcome is unknown and nobody is asking the target just now, InvalidRequest with a fault per
-    field, or, when nothing else is in the way, SignInTooOld.
+    they are: `authenticated_at` is when. `seen` is the fence that they were shown: that nothing was
+    found before the machine sent once more proves nothing. Raises NotFound, NotEligible,
+    IllegalTransition unless the outcome is unknown, nobody is asking the target just now and
+    nothing can arrive any more, InvalidRequest with a fault per field, or, when nothing else is in
+    the way, SignInTooOld.
     """
     reference, evidence = reference.strip(), evidence.strip()
     require_sound(finding, reference, evidence, retry_is_safe)
@@ -59,11 +66,8 @@ def attest(
                 "This target keeps a receipt: ask it instead.", status=proposal.status
             )
         now = clock.now()
-        if execution.lease_until is not None and execution.lease_until > now:
-            raise IllegalTransition(
-                "The target is being asked just now; look again in a minute.",
-                status=proposal.status,
-            )
+        if too_early := why_too_early(proposal, execution, finding, seen, now):
+            raise IllegalTransition(too_early, status=proposal.status)
         if finding != Finding.CANNOT_TELL and people_needed(execution) > 1:
             require_recent(authenticated_at)
         given = Attestation.objects.create(
@@ -79,6 +83,35 @@ def attest(
         if finding != Finding.CANNOT_TELL and len(who) >= people_needed(execution):
             settle(proposal, execution, given, who, now)
     return proposal
+
+
+def why_too_early(
+    proposal: Proposal, execution: Execution, finding: str, seen: int | None, now: datetime
+) -> str:
+    """Why nobody's word can be taken just now; empty if it can.
+
+    That it was applied stays true. That it was not is true only when nothing can arrive any more.
+    """
+    if execution.lease_until is not None and execution.lease_until > now:
+        return "The target is being asked just now; look again in a minute."
+    if finding != Finding.NOT_APPLIED:
+        return ""
+    if seen is not None and seen != execution.fence:
+        return LOOK_AGAIN
+    until = arrives_until(proposal, execution)
+    if until is not None and until > now:
+        return f"What was sent may still arrive until {until:%H:%M:%S} UTC. Look again after that."
+    return ""
+
+
+def arrives_until(proposal: Proposal, execution: Execution) -> datetime | None:
+    """Until when what was sent last may still have its effect, as the action says."""
+    sent_at = execution.last_unclear_at or execution.unclear_at
+    try:
+        settling_seconds = registry.get(proposal.action).settling_seconds
+    except LookupError:  # the action is gone, and what any action says unless it says otherwise
+        settling_seconds = Action.settling_seconds
+    return sent_at + timedelta(seconds=settling_seconds) if sent_at else None
 
 
 def require_sound(finding: str, reference: str, evidence: str, retry_is_safe: bool) -> None:

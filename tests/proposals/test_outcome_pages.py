@@ -426,8 +426,20 @@ class TestTheFinding:
         assert fresh(proposal).status == "committed"
         assert Attestation.objects.get().reference == "track-1"
 
+    def test_is_about_what_the_page_showed(self):
+        proposal = unknown()
+        time_passes(61)
+        [shown] = see("outcome", proposal.pk).all("input", name="seen")
+        said = {"finding": "not_applied", "evidence": "Not there.", "retry_is_safe": "on"}
+        Execution.objects.update(fence=attempt(proposal).fence + 1)
+        answer = self.send(proposal, seen=shown["value"], **said)
+        assert answer.status_code == 409
+        assert "Look at the target again" in Page(answer).text
+        assert not Attestation.objects.exists()
+
     def test_not_applied_fails_with_evidence_and_the_tick(self):
         proposal = unknown()
+        time_passes(61)
         self.send(proposal, finding="not_applied", evidence="Not there.", retry_is_safe="on")
         assert fresh(proposal).status == "failed"
         assert Attestation.objects.get().reference == "", "a reference belongs to applied"

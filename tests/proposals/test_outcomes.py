@@ -17,7 +17,7 @@ from proposals.exceptions import (
     NotEligible,
     NothingToUndo,
 )
-from proposals.models import Breaker, Exchange, Execution, Proposal
+from proposals.models import Attestation, Breaker, Exchange, Execution, Proposal
 from proposals.registry import Delivery, registry
 from tests import factories
 from tests.depot import BY_DELIVERY, TARGET, SendParcel
@@ -385,12 +385,39 @@ class TestPeople:
 
     def test_not_applied_fails_and_a_retry_has_a_new_key(self, stuck):
         key = attempt().key
+        time_passes(61)
         self.attest(stuck, finding="not_applied", evidence="Not in the log.", retry_is_safe=True)
         assert fresh(stuck).status == "failed"
         services.retry(proposal_id=stuck.pk, person=operator(), reason="It is wanted.")
         factories.work()
         assert fresh(stuck).status == "committed"
         assert attempt().key != key
+
+    def test_not_applied_is_not_believed_while_it_may_still_arrive(self, stuck):
+        said = {"finding": "not_applied", "evidence": "Not there.", "retry_is_safe": True}
+        time_passes(55)
+        with pytest.raises(IllegalTransition, match="may still arrive until"):
+            self.attest(stuck, **said)
+        assert not Attestation.objects.exists()
+        time_passes(10)
+        self.attest(stuck, **said)
+        assert fresh(stuck).status == "failed"
+
+    def test_applied_may_be_said_at_once(self, stuck):
+        self.attest(stuck)
+        assert fresh(stuck).status == "committed"
+
+    def test_what_was_looked_up_before_another_send_is_not_believed(self, the_depot):
+        proposal = unknown(the_depot, Delivery.KEYED)
+        seen = attempt().fence
+        the_depot.failing["answer"] = "unclear"
+        ask(proposal, after=2)
+        time_passes(61)
+        said = {"finding": "not_applied", "evidence": "Not there.", "retry_is_safe": True}
+        with pytest.raises(IllegalTransition, match="once more since you opened this page"):
+            self.attest(proposal, seen=seen, **said)
+        self.attest(proposal, seen=attempt().fence, **said)
+        assert fresh(proposal).status == "failed"
 
     def test_cannot_tell_is_recorded_and_changes_nothing(self, stuck):
         self.attest(stuck, finding="cannot_tell", evidence="Their log is down.")

@@ -49,6 +49,7 @@ class TestASleeper:
         proposal = approved(delivery)
         sleeper = about_to_send(proposal)
         overtaken(proposal)
+        Execution.objects.update(last_unclear_at=proposal.created_at - timedelta(hours=1))
         services.attest(
             proposal_id=proposal.pk,
             person=make_person("olga", groups=["operators"]),
