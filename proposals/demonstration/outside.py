@@ -32,6 +32,11 @@ code, pre { font: .875rem/1.5 ui-monospace, monospace; overflow-wrap: anywhere; 
 pre { white-space: pre-wrap; border: 1px solid var(--line); border-radius: 6px; padding: 1rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .2rem 1rem; } dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
+@media (width < 40rem) { /* one cell below the other */
+  thead { position: absolute; inline-size: 1px; overflow: hidden; clip-path: inset(50%); }
+  table, thead, tbody, tr, td { display: block; overflow-wrap: anywhere; }
+  tr { padding-block: .4rem; border-block-end: 1px solid var(--line); }
+  td { padding: 0; border: 0; } td code { white-space: normal; } }
 """  # noqa: E501
 
 

@@ -86,9 +86,10 @@ def refund_row(charges: Charges, row: Any) -> list[str]:
 
 
 def request_row(row: Any) -> list[str]:
+    asked = f"<code>{escape(row['asked'])}</code>"
     return [
         outside.time_of(row["at"]),
-        f"<code>{escape(row['asked'])}</code>",
+        asked if row["asked"].startswith("GET") else f"<strong>{asked}</strong>",
         f"{row['status']} {escape(row['said'])}",
         f"<code>{escape(row['key'])}</code>",
     ]

@@ -21,7 +21,7 @@ LONG = "An explanation of unbroken-" + "length" * 30
 @pytest.fixture
 def charges(tmp_path):
     made = Charges(tmp_path / "payments.sqlite3")
-    made.know(Charge(f"ch_{order:06}", str(order), 4_857, "eur", 0) for order in range(1, 60))
+    made.know(Charge(f"ch_{order:06}", str(order), 4_857, "eur", 0) for order in (7, 8, 42))
     made.give_back({"charge": "ch_000042", "amount": "4000"}, key="k" * 52)
     made.note("POST /v1/refunds", "k" * 52, provider.Answer(400, {"error": {"message": LONG}}))
     return made
