@@ -94,10 +94,6 @@ class Tried:
     is_late: bool
     lasted: timedelta | None
 
-    @property
-    def reference(self) -> str:
-        return reference_in(self.exchange.evidence)
-
 
 @dataclass(frozen=True)
 class Said:
@@ -124,7 +120,8 @@ class OutcomePage:
         self.next: Next | None = self.outlook.next(execution) if self.is_unknown else None
         self.tried = tried(execution)
         self.late = [one for one in self.tried if one.is_late]
-        self.references = list(dict.fromkeys(one.reference for one in self.tried if one.reference))
+        answers = [*(one.exchange.evidence for one in self.tried), execution.evidence]
+        self.references = list(dict.fromkeys(filter(None, map(reference_in, answers))))
         self.needed = attesting.people_needed(execution)
         self.why_not = self.refusal()
         self.may_say = self.is_unknown and not self.why_not and not execution.is_transactional

@@ -14,7 +14,6 @@ from proposals.lifecycle import Status
 from proposals.models import Breaker, Exchange, Execution, Proposal
 from proposals.registry import Delivery, registry
 from proposals.resolving import Step
-from proposals.targets import wiring
 
 Purpose = Exchange.Purpose
 FOR_PEOPLE = "Waits for a person"
@@ -43,7 +42,6 @@ class Outlook:
     """What bears on unknown outcomes now. Read once, whatever number of rows is looked at."""
 
     def __init__(self) -> None:
-        wiring.refresh()
         self.now = clock.now()
         self.breakers = {one.target: one for one in Breaker.objects.exclude(opened_at=None)}
         self.freezes = list(freezing.in_force().select_related("agent").order_by("pk"))

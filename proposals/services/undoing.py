@@ -174,7 +174,7 @@ def committed_execution(proposal: Proposal) -> Execution:
     if proposal.status == Status.UNKNOWN:
         raise NothingToUndo(
             "It is not known whether this was written, so nothing definite could be taken back. "
-            "Find out what became of it first; if it was written, it can be undone then."
+            "Find out what became of it first; if it was written, undoing it can be proposed then."
         )
     if proposal.status != Status.COMMITTED:
         raise NothingToUndo(f"This proposal is {proposal.status}; nothing was written by it.")
