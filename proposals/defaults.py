@@ -10,7 +10,7 @@ from budgets.models import Budget
 from proposals import services
 from proposals.models import Rule
 from proposals.policy import Effect
-from proposals.rights import MANAGE_PEOPLE
+from proposals.rights import CONFIGURE_ACTIONS, MANAGE_PEOPLE
 
 Row = TypeVar("Row", bound=Model)
 VIEW = [
@@ -66,7 +66,7 @@ GROUPS = {
         "add_rule",
         "change_rule",
         "configure_databases",
-        "configure_actions",
+        CONFIGURE_ACTIONS,
         *EDIT_BUDGETS,
         *EDIT_AGENTS,
         MANAGE_PEOPLE,
@@ -173,7 +173,7 @@ def ensure() -> None:
     ensure_groups()
     if not Rule.history.exists():
         add_rules(RULES)
-    ensure_somebody_manages_people()
+    ensure_somebody_holds_new_rights()
 
 
 def ensure_groups() -> None:
@@ -186,12 +186,18 @@ def ensure_groups() -> None:
                 group.permissions.add(*Permission.objects.filter(codename__in=codenames))
 
 
-def ensure_somebody_manages_people() -> None:
-    """An installation from before this right existed, or one that lost it, could invite nobody."""
-    right = Permission.objects.filter(codename=MANAGE_PEOPLE, group=None, user=None).first()
-    group = Group.objects.filter(name="policy-administrators").first() if right else None
-    if right and group:
-        group.permissions.add(right)
+def ensure_somebody_holds_new_rights() -> None:
+    """An installation from before these rights existed, or one that lost them, could go no further.
+
+    Without the first nobody could be invited; without the second no action over HTTP or mail
+    template could be described.
+    """
+    group = Group.objects.filter(name="policy-administrators").first()
+    held_by_nobody = Permission.objects.filter(
+        codename__in=[MANAGE_PEOPLE, CONFIGURE_ACTIONS], group=None, user=None
+    )
+    if group:
+        group.permissions.add(*held_by_nobody)
 
 
 def add_rules(rules: list[Rule]) -> None:

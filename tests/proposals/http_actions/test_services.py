@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 
 from ledger.models import LedgerEntry
-from proposals import checks, conformance, dispatch, execution, services
+from proposals import checks, conformance, defaults, dispatch, execution, services
 from proposals.exceptions import (
     ActionNotGranted,
     InvalidRequest,
@@ -325,3 +326,12 @@ class TestEveryProcess:
         assert Wiring.objects.get().token != token
         services.forget_secret(name="stripe", person=polly)
         assert NamedSecret.objects.get().version == 2
+
+
+class TestAnOlderInstallation:
+    def test_gives_the_new_right_to_whoever_makes_policy(self):
+        defaults.ensure()
+        group = Group.objects.get(name="policy-administrators")
+        group.permissions.remove(*group.permissions.filter(codename="configure_actions"))
+        defaults.ensure()
+        assert group.permissions.filter(codename="configure_actions").exists()
