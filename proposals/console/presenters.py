@@ -209,6 +209,8 @@ def reversibility(action: str, check: Check | None) -> tuple[str, str]:
         return "Not known", "whether this can be undone: it could not be previewed."
     if not check.is_reversible:
         return "Not reversible.", why_for_good(action) or "Once committed, it cannot be taken back."
+    if (check.impact or {}).get("external"):
+        return "Can be undone", "by a new proposal that asks the other system to take it back."
     return "Can be undone", "by a new proposal that restores the earlier values."
 
 
