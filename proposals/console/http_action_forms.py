@@ -149,7 +149,7 @@ class DefinitionForm(Refusable):
     def clean_base(self) -> Any:
         try:
             found = json.loads(self.cleaned_data["base"] or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             found = {}
         return found if isinstance(found, dict) else {}
 

@@ -95,7 +95,11 @@ def switch(request: Request, name: str) -> HttpResponse:
 def export(request: Request, name: str = "") -> HttpResponse:
     """One definition, or all of them, as a YAML file. There is no secret in it."""
     names = [find(name).name] if name else None
-    text = services.export_http_actions(names=names)
+    try:
+        text = services.export_http_actions(names=names)
+    except InvalidRequest as error:  # stored by a release that knew more
+        messages.error(request, f"Nothing can be exported: {error}")
+        return redirect("http-action", name=name) if name else redirect("actions")
     answer = HttpResponse(text, content_type="application/yaml; charset=utf-8")
     file = f"{name or 'http-actions'}.yaml"
     answer["Content-Disposition"] = f'attachment; filename="{file}"'

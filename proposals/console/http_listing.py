@@ -9,6 +9,7 @@ from proposals.console.http_sources import Lines
 from proposals.http_actions import ready
 from proposals.models import Grant, HttpAction, NamedSecret
 from proposals.registry import Action, registry
+from proposals.targets import wiring
 
 CHANGES_SHOWN = 20
 NOT_UNDERSTOOD = "This definition is not understood by this release."
@@ -51,6 +52,7 @@ class ActionsPage:
     """Every action: those that people configured, and those in code."""
 
     def __init__(self) -> None:
+        wiring.refresh()
         secrets = all_secrets()
         self.configured = [configured(row, secrets) for row in HttpAction.objects.all()]
         self.in_code = [
@@ -102,6 +104,7 @@ class ActionPage:
     """One configured action."""
 
     def __init__(self, stored: HttpAction) -> None:
+        wiring.refresh()
         self.row = configured(stored, all_secrets())
         self.stored = stored
         self.action: Any = registry.configured.get(stored.name)

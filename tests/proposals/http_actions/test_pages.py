@@ -290,6 +290,17 @@ class TestTheForm:
         assert form.is_valid()
         assert form.definition() == raw
 
+    @pytest.mark.parametrize("base", ["[" * 50_000, "{", "7", '{"request": 1, "parameters": []}'])
+    def test_takes_no_harm_from_what_no_browser_of_ours_sends(
+        self, service: Service, browser: Client, base: str
+    ):
+        answer = browser.post(NEW, {**typed(refunding(service)), "base": base})
+        assert answer.status_code == 200
+        for odd in ("- 1", "text", "7", "a: [1, {b: c}]", "parameters: [1]\nrequest: x"):
+            for wanted in ("form", "yaml", "keep", ""):
+                sent = {"view": "yaml", "source": odd, "do": wanted}
+                assert browser.post(NEW, sent).status_code in {200, 422}
+
 
 class TestOneAction:
     def test_shows_who_may_propose_it_and_every_change_with_who_and_what(
@@ -357,6 +368,8 @@ class TestOneAction:
         assert "not understood" in Page(browser.get(REFUND)).text
         assert browser.get(f"{REFUND}change/").status_code == 200
         assert browser.get(f"{REFUND}try/").status_code == 302
+        assert browser.get(f"{REFUND}export/").url == REFUND
+        assert browser.get("/actions/export/").url == "/actions/"
 
     def test_hidden_characters_of_a_definition_are_shown(self, service: Service, browser: Client):
         raw = refunding(service, description="Refund\u202e something")
