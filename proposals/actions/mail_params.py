@@ -79,10 +79,15 @@ def model_of(template: Template, domains: tuple[str, ...]) -> type[BaseModel]:
     told = "What fills the gaps of the template, literally"
     parts: dict[str, Any] = {
         "template": (Literal[template.name], Field(description=template.words.capitalize())),
-        "to": (recipient(domains), Field(description=whom(domains))),
+        "to": (recipient(domains), Field(description=whom(domains), examples=someone(domains))),
         "fields": (filled, Field(... if gaps else {}, description=told)),
     }
     return create_model(f"Send_{name}", __base__=Strict, **parts)
+
+
+def someone(domains: tuple[str, ...]) -> list[str]:
+    """An address that would be taken, for whoever reads the schema."""
+    return [f"somebody@{domain}" for domain in sorted(domains)[:1]]
 
 
 def value_type(gap: Gap) -> Any:

@@ -22,7 +22,8 @@ from proposals.exceptions import InvalidRequest, NotEligible
 from proposals.lifecycle import Status
 from proposals.models import Agent, AgentToken, Proposal, Review
 from proposals.registry import registry
-from tests import factories
+from proposals.targets import wiring
+from tests import factories, mail_fixture
 from tests.factories import (
     fresh,
     make_agent,
@@ -341,12 +342,12 @@ class TestGranting:
 
     def test_grants_what_was_chosen_and_says_what_it_covers(self):
         agent, paula = make_agent(grants=[]), one_of("policy-administrators")
-        page = Page(send("grants", agent, paula, actions=["toys.set"], pattern="email.*"))
-        assert "Granted toys.set, email.*: covers 1 action." in page.text
-        assert sorted(agent.grants.values_list("pattern", flat=True)) == ["email.*", "toys.set"]
+        page = Page(send("grants", agent, paula, actions=["toys.set"], pattern="letters.*"))
+        assert "Granted toys.set, letters.*: covers 1 action." in page.text
+        assert sorted(agent.grants.values_list("pattern", flat=True)) == ["letters.*", "toys.set"]
         assert kinds(agent)[-2:] == ["grant.created", "grant.created"]
-        page = Page(send("remove-grant", agent, paula, pattern="email.*"))
-        assert "Removed email.*" in page.text
+        page = Page(send("remove-grant", agent, paula, pattern="letters.*"))
+        assert "Removed letters.*" in page.text
         assert kinds(agent)[-1] == "grant.removed"
 
     @pytest.mark.parametrize("data", [{}, {"pattern": "Toys !"}, {"actions": ["toys.restore"]}])
@@ -557,6 +558,9 @@ class TestSnippets:
         assert see("agent", make_agent(), query="?example=no.such").inside("pre")
 
     def test_every_action_on_the_menu_has_an_example_that_fits(self):
+        mail_fixture.write()
+        mail_fixture.lists("customer.example")
+        wiring.refresh()
         for action in registry.menu():
             params, fits = snippets.example_of(action)
             assert fits, (action.name, params)

@@ -242,7 +242,14 @@ class TestThePulse:
         _, query = opened(browser)
         facts = pulse(browser, query).json()
         assert facts == {
-            "counts": {"waiting": "2", "mine": "0", "open": "2", "soon": "0", "stuck": "0"},
+            "counts": {
+                "waiting": "2",
+                "mine": "0",
+                "open": "2",
+                "soon": "0",
+                "stuck": "0",
+                "unknown": "0",
+            },
             "news": "",
             "stale": False,
         }
@@ -299,7 +306,7 @@ class TestThePulse:
             with CaptureQueriesContext(connection) as unchanged:
                 pulse(browser, query, if_none_match=answer["ETag"])
             counts.append((len(captured), len(unchanged)))
-        assert counts == [(18, 6), (18, 6)]
+        assert counts == [(19, 6), (19, 6)]
 
     def test_is_for_people_alone_and_harms_nobody_who_asks_nonsense(self):
         assert Client().get(reverse("pulse")).status_code == 302
