@@ -93,12 +93,12 @@ class Outage:
         before, proposal_id = self.writes(), self.ask("killed")
         wait_for(lambda: self.writes() > before, what="the request", seconds=60)
         claimed_by = Execution.objects.get(proposal=proposal_id).claimed_by
+        killed = time.monotonic()
         for name, child in list(self.site.children.items()):
             if claimed_by.endswith(f":{child.pid}"):
                 self.site.kill(name)
                 self.tally.kills += 1
                 self.site.launch(name)
-        killed = time.monotonic()
         unknown = Proposal.objects.filter(pk=proposal_id, status=Status.UNKNOWN)
         wait_for(unknown.exists, what="the unknown outcome", seconds=4 * VISIBLE_SECONDS)
         self.tally.visible_seconds.append(round(time.monotonic() - killed, 1))

@@ -11,10 +11,11 @@ from proposals.crashpoints import OUTSIDE_POINTS, POINTS
 from tests.chaos.harness import play
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
-# A thousand keyed ones in all, undo included: four of ten are undone under faults of their own.
+# A thousand keyed ones in all, undo included: up to four of ten are undone under faults of their
+# own, by the seed, so that more are drawn than would do on the average.
 KEYED = {"sqlite": 700, "postgresql": 300}
 OTHERS = {"sqlite": 150, "postgresql": 75}
-SECONDS = 900
+SECONDS = "900"
 # At least these must have befallen somebody, or it was no trial.
 TRIALS = {"dropped before", "dropped after", "late", "slow", "repeated", "reset", "error after"}
 TRIALS |= {"too many", "refused", "refused once", "error before", "working", "nothing"}
@@ -33,8 +34,8 @@ def require_clean(found):
 
 def test_a_keyed_write_has_one_effect_whatever_network_and_provider_do(shop):
     cycles = KEYED[connection.vendor]
-    drawn = str(round(cycles * 0.77))
-    found = play("outside", shop.url, "--only", "keyed", "--cycles", drawn, "--seconds", "900")
+    drawn = str(round(cycles * 0.83))
+    found = play("outside", shop.url, "--only", "keyed", "--cycles", drawn, "--seconds", SECONDS)
     require_clean(found)
     assert found["keyed"] >= cycles
     assert found["resolved_by"]["resend"] > 0
@@ -44,8 +45,8 @@ def test_a_keyed_write_has_one_effect_whatever_network_and_provider_do(shop):
 
 def test_what_keeps_no_keys_is_never_sent_twice(shop):
     cycles = OTHERS[connection.vendor]
-    drawn = str(round(cycles * 0.85))
-    found = play("outside", shop.url, "--only", "others", "--cycles", drawn, "--seconds", "900")
+    drawn = str(round(cycles * 0.95))
+    found = play("outside", shop.url, "--only", "others", "--cycles", drawn, "--seconds", SECONDS)
     require_clean(found)
     assert found["others"] >= cycles
     assert found["resolved_by"]["people"] > 0
