@@ -183,6 +183,13 @@ class OutcomePage:
         return "It does not count any more."
 
     @property
+    def too_early(self) -> str:
+        """Why nobody can say yet that it was not applied; empty if they can."""
+        return attesting.why_too_early(
+            self.proposal, self.execution, Finding.NOT_APPLIED, None, self.outlook.now
+        )
+
+    @property
     def seats(self) -> str:
         """How many people it takes, in a sentence."""
         if self.needed == 1:

@@ -312,6 +312,12 @@ class TestThePageOfOne:
         monkeypatch.setattr(SendParcel, "attested", attested)
         assert words in see("outcome", proposal.pk).inside("dd")
 
+    def test_says_until_when_nobody_can_know_that_it_was_not_applied(self):
+        proposal = unknown()
+        assert "may still arrive until" in see("outcome", proposal.pk).text
+        time_passes(61)
+        assert "may still arrive until" not in see("outcome", proposal.pk).text
+
     def test_stays_at_its_address_when_it_is_known(self):
         proposal = unknown()
         say(proposal, evidence="In their list of today.")
