@@ -50,7 +50,8 @@ def test_an_unanswered_bell_makes_the_clock_do_the_work(rung):
     wait(proposal, 2)
     sweep = dispatch.Sweep()
     sweep.run()
-    sweep.rung[proposal.pk] -= timedelta(seconds=6)
+    [bell] = sweep.rung
+    sweep.rung[bell] -= timedelta(seconds=6)
     sweep.run()
     assert fresh(proposal).status == "committed"
 
