@@ -396,7 +396,7 @@ MAIL_IS_ON, OUTGOING_FROM_EMAIL = False, ""
 vars().update(
     notices.mail(
         *demonstration.mail(
-            env.str("EMAIL_URL", default=None),
+            env.ENVIRON.get("EMAIL_URL"),  # given and empty is no mail; absent is the default
             env.str("DEFAULT_FROM_EMAIL", default=""),
             env.str("OUTGOING_FROM_EMAIL", default=""),
             DEMO_PORTS,
