@@ -259,6 +259,9 @@ def intend(claim: Claim) -> bool:
     if not claim.had_intent and is_described_anew(claim):
         settling.give_back(claim, DESCRIBED_ANEW)
         return False
+    if closed := breakers.admit(execution.target, now, is_new=True):
+        step_back(claim, proposal, now, closed.reason, (closed.until - now).total_seconds())
+        return False
     if not attempts.mine(
         execution,
         status=Execution.Status.INTENDED,
@@ -266,11 +269,6 @@ def intend(claim: Claim) -> bool:
         first_sent_at=execution.first_sent_at or now,
         lease_until=now + timedelta(seconds=settings.EXECUTION_LEASE_SECONDS),
     ):
-        return False
-    if closed := breakers.admit(execution.target, now, is_new=True):
-        execution.status = Execution.Status.INTENDED
-        attempts.mine(execution, intended_at=None, first_sent_at=None)
-        step_back(claim, proposal, now, closed.reason, (closed.until - now).total_seconds())
         return False
     exchanges.begin(execution, Exchange.Purpose.SEND, now)
     execution.intended_at = execution.intended_at or now

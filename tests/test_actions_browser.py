@@ -80,6 +80,7 @@ def test_every_page_is_accessible_and_fits_its_width(desk, look, service: Servic
     for name, address in {
         "actions": reverse("actions"),
         "define an action": reverse("http-action-new"),
+        "define from a ready-made one": reverse("http-action-new") + "?ready=stripe-refund",
         "define as YAML": reverse("http-action-new") + "?ready=stripe-refund&as=yaml",
         "an action": reverse("http-action", args=named),
         "change an action": reverse("http-action-change", args=named),
@@ -87,6 +88,7 @@ def test_every_page_is_accessible_and_fits_its_width(desk, look, service: Servic
         "import actions": reverse("http-actions-import"),
         "secrets": reverse("secrets"),
         "keep a secret": reverse("secret-keep"),
+        "replace a secret": reverse("secret-replace", args=["stripe"]),
         "forget a secret": reverse("secret-forget", args=["stripe"]),
     }.items():
         page.goto(address)
