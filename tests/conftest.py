@@ -4,22 +4,11 @@ import gc
 
 import pytest
 from django.conf import settings
-from django.db import connection
-from django.test import TransactionTestCase
 from whitenoise.middleware import WhiteNoiseMiddleware
 
-from ledger import storage_guards
+from tests import emptying
 
-_tear_down = TransactionTestCase._fixture_teardown
-
-
-def _tear_down_with_guards_lifted(self: TransactionTestCase) -> None:
-    """The clean-up after a transactional test empties tables, which the guards rightly refuse."""
-    with storage_guards.lifted(connection):
-        _tear_down(self)
-
-
-TransactionTestCase._fixture_teardown = _tear_down_with_guards_lifted
+emptying.install()
 
 _look_for_files = WhiteNoiseMiddleware.add_files_from_finders
 _static_files: dict = {}
