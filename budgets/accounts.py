@@ -17,7 +17,7 @@ from django.db.transaction import TransactionManagementError
 
 from budgets.charges import Charge, Unit
 from budgets.exceptions import BudgetExceeded, Shortage
-from budgets.models import Budget, Reservation, Scope
+from budgets.models import Budget, Reservation, Scope, counts
 from ledger import clock
 
 NOTHING = Decimal(0)
@@ -152,9 +152,9 @@ def used_beside(
 ) -> dict[int, Decimal]:
     """How much of each scope is spoken for now by others than this proposal."""
     used = {scope.pk: NOTHING for scope, _ in places}
-    counting = [scope.reservations.counting(budget.window, now) for scope, budget in places]
-    if counting:
-        by_others = reduce(or_, counting).exclude(proposal=proposal).order_by()
+    if places:
+        counting = reduce(or_, (counts(budget.window, now, scope) for scope, budget in places))
+        by_others = Reservation.objects.filter(counting).exclude(proposal=proposal)
         used.update(by_others.values_list("scope").annotate(Sum("amount")))
     return used
 
@@ -244,37 +244,41 @@ def resolve(proposal: str, status: str, now: datetime) -> None:
 
 
 def lock_scopes(wanted: list[tuple[Budget, str]], charge: Charge) -> list[Scope]:
-    """The scopes as they are, made where they are new, and locked in the order given."""
+    """The scopes as they are, made where they are new, and locked in the order given.
+
+    New ones are made before any is locked: who makes one holds it, and whoever wants the same waits
+    for that. Holding an older one meanwhile would close the circle.
+    """
     if not wanted:
         return []
-    found = lock_existing(wanted)
-    missing = [(budget, key) for budget, key in wanted if (budget.pk, key) not in found]
-    if missing:
-        Scope.objects.bulk_create(
-            [
-                Scope(
-                    budget=budget,
-                    key=key,
-                    agent=charge.agent if budget.per_agent or budget.per_run else "",
-                    run=charge.run if budget.per_run else "",
-                    resource=charge.resource if budget.per_resource else "",
-                )
-                for budget, key in missing
-            ],
-            ignore_conflicts=True,
-        )
-        # Again from the first, so that the order of locks is the same for everybody.
-        found = lock_existing(wanted)
+    there = set(named(wanted).values_list("budget_id", "key"))
+    make([each for each in wanted if (each[0].pk, each[1]) not in there], charge)
+    rows = named(wanted).select_for_update(no_key=True).order_by("budget_id", "key")
+    found = {(scope.budget_id, scope.key): scope for scope in rows}
     return [found[budget.pk, key] for budget, key in wanted]
 
 
-def lock_existing(wanted: list[tuple[Budget, str]]) -> dict[tuple[int, str], Scope]:
-    rows = (
-        Scope.objects.select_for_update(no_key=True)
-        .filter(budget__in=[budget for budget, _ in wanted], key__in={key for _, key in wanted})
-        .order_by("budget_id", "key")
+def named(wanted: list[tuple[Budget, str]]) -> QuerySet[Scope]:
+    return Scope.objects.filter(
+        budget__in=[budget for budget, _ in wanted], key__in={key for _, key in wanted}
     )
-    return {(scope.budget_id, scope.key): scope for scope in rows}
+
+
+def make(missing: list[tuple[Budget, str]], charge: Charge) -> None:
+    """Make scopes, in the order given; somebody else may be making the same ones."""
+    Scope.objects.bulk_create(
+        [
+            Scope(
+                budget=budget,
+                key=key,
+                agent=charge.agent if budget.per_agent or budget.per_run else "",
+                run=charge.run if budget.per_run else "",
+                resource=charge.resource if budget.per_resource else "",
+            )
+            for budget, key in missing
+        ],
+        ignore_conflicts=True,
+    )
 
 
 def require_transaction() -> None:

@@ -127,11 +127,17 @@ class Scope(models.Model):
         return f"scope {self.pk}"
 
 
+def counts(window: timedelta | None, now: datetime, scope: Scope | None = None) -> Q:
+    """What uses up a budget now: not released, and inside the window if there is one."""
+    found = ~Q(status=Reservation.Status.RELEASED)
+    if window is not None:
+        found &= Q(counted_at__gt=now - window)
+    return found if scope is None else Q(scope=scope) & found
+
+
 class ReservationQuerySet(models.QuerySet):
     def counting(self, window: timedelta | None, now: datetime) -> "ReservationQuerySet":
-        """What uses up the budget now: not released, and inside the window if there is one."""
-        held = self.exclude(status=Reservation.Status.RELEASED)
-        return held if window is None else held.filter(counted_at__gt=now - window)
+        return self.filter(counts(window, now))
 
 
 class Reservation(models.Model):

@@ -5,7 +5,7 @@ either committed before the freeze, or sees it. On SQLite the one writer is the 
 """
 
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from proposals.models import Freeze, Proposal
 
@@ -41,22 +41,18 @@ def stop_for(proposal: Proposal) -> str:
 
     Undo asked for by people is stopped by the freeze of everything alone.
     """
-    matching = Q(scope=Freeze.Scope.EVERYTHING)
     if proposal.agent is not None and proposal.proposer_id is None:
         if proposal.agent.is_suspended:
             return f"The agent {proposal.agent.name} is suspended."
         if proposal.agent.is_observed:
             return f"The agent {proposal.agent.name} is only observed."
-        matching |= Q(scope=Freeze.Scope.AGENT, agent=proposal.agent_id)
-        matching |= Q(scope=Freeze.Scope.ACTION, action=proposal.action)
-        if proposal.run_id:
-            matching |= Q(scope=Freeze.Scope.RUN, run=proposal.run_id)
-    found = in_force().filter(matching).select_related("agent").order_by("pk").first()
+    # All that is in force: few at any time, mostly none, and one place says what each covers.
+    found = next((one for one in in_force().order_by("pk") if covers(one, proposal)), None)
     return f"Frozen ({found.target}): {found.reason}" if found else ""
 
 
 def covers(freeze: Freeze, proposal: Proposal) -> bool:
-    """Whether this freeze is one that stops the proposal, for pages that hold both already."""
+    """Whether this freeze is one that stops the proposal."""
     if freeze.scope == Freeze.Scope.EVERYTHING:
         return True
     if proposal.agent_id is None or proposal.proposer_id is not None:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Count, Q
 
 from ledger import clock
 from ledger.canonical import digest
@@ -78,7 +79,7 @@ def judge(
         action=proposal.action,
         tier=base,
         is_reversible=findings.is_reversible,
-        facts=facts(proposal, revision, findings, as_of),
+        facts=facts(proposal, revision, findings, as_of or present(proposal, in_force)),
     )
     if is_clean_undo(proposal, revision, findings, verdict):
         return replace(verdict, effect=Effect.ALLOW, approvals=0, groups=())
@@ -88,11 +89,10 @@ def judge(
 
 
 def facts(
-    proposal: Proposal, revision: Revision, findings: Findings, as_of: AsOf | None = None
+    proposal: Proposal, revision: Revision, findings: Findings, as_of: AsOf
 ) -> dict[str, Any]:
     """What a condition may speak about."""
     agent = proposal.agent
-    as_of = as_of or present(proposal)
     return {
         "params": revision.params,
         "before": findings.before or {},
@@ -106,16 +106,18 @@ def facts(
     }
 
 
-def present(proposal: Proposal) -> AsOf:
-    """Now, with what the agent has done by this action so far."""
+def present(proposal: Proposal, in_force: list[RuleData]) -> AsOf:
+    """Now, with what the agent has done by this action so far.
+
+    That is counted only where a rule so much as mentions it: it grows with every write.
+    """
+    if not any("history" in rule.condition for rule in in_force):
+        return AsOf(clock.now())
     committed = Proposal.objects.filter(
         agent=proposal.agent, action=proposal.action, status=Status.COMMITTED
     )
-    return AsOf(
-        clock.now(),
-        committed=committed.count(),
-        undone=committed.filter(is_undone=True).count(),
-    )
+    counted = committed.aggregate(all=Count("pk"), undone=Count("pk", filter=Q(is_undone=True)))
+    return AsOf(clock.now(), committed=counted["all"], undone=counted["undone"])
 
 
 def is_clean_undo(

@@ -13,15 +13,15 @@ GUARDS = [
     Guard(
         "the window rolls",
         "budgets/models.py",
-        "return held if window is None else held.filter(counted_at__gt=now - window)",
-        "return held",
+        "    if window is not None:\n        found &= Q(counted_at__gt=now - window)\n",
+        "",
         "tests/budgets/test_accounts.py",
     ),
     Guard(
         "what was released does not count",
         "budgets/models.py",
-        "held = self.exclude(status=Reservation.Status.RELEASED)",
-        "held = self.all()",
+        "found = ~Q(status=Reservation.Status.RELEASED)",
+        "found = Q()",
         "tests/budgets/test_accounts.py",
     ),
 ]

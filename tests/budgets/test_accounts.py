@@ -16,6 +16,7 @@ from budgets.exceptions import BudgetExceeded
 from budgets.models import Budget, Refusal, Reservation
 from ledger import clock
 from ledger.models import LedgerEntry
+from tests.processes import eventually
 
 pytestmark = pytest.mark.django_db
 
@@ -312,6 +313,41 @@ class TestConcurrency:
             thread.join()
         assert not errors
         assert len(admitted) == 20
+
+    @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time.")
+    def test_two_who_meet_at_new_scopes_do_not_wait_for_each_other(self, monkeypatch):
+        """One holds the new second scope and wants the first; the other wants them in order."""
+        everybody, agents = make_budget(), make_budget(per_agent=True)
+        make, met, made, errors = accounts.make, threading.Barrier(2), threading.Event(), []
+
+        def make_when_both_are_there(missing, charge):
+            met.wait(timeout=10)
+            if charge.proposal == "p2":
+                made.wait(timeout=10)
+            make(missing, charge)
+            made.set()
+
+        def tries(number: int) -> None:
+            try:
+                reserve(number)
+            except Exception as error:
+                errors.append(error)
+            finally:
+                connections.close_all()
+
+        first = threading.Thread(target=tries, args=(1,))
+        monkeypatch.setattr(accounts, "make", make_when_both_are_there)
+        first.start()
+        eventually(lambda: met.n_waiting == 1, what="the first, who found nothing")
+        with transaction.atomic():
+            make([(everybody, "")], charge())
+        second = threading.Thread(target=tries, args=(2,))
+        second.start()
+        first.join()
+        second.join()
+        assert not errors
+        assert agents.scopes.count() == 1
+        assert Reservation.objects.count() == 4
 
     def test_no_window_of_any_position_holds_more_than_its_cap(self):
         """A short window under pressure; judged by a sweep over the times in the rows."""
