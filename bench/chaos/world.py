@@ -112,17 +112,17 @@ def advance(proposal_id: Any) -> None:
     Not for ever: two workers without leases may take it from each other until the clock ends it.
     """
     for _ in range(20):
-        proposal = Proposal.objects.get(pk=proposal_id)
-        due = Execution.objects.due(clock.now()).filter(proposal=proposal)
-        execution_id = due.values_list("pk", flat=True).first()
-        if execution_id is not None:
-            execution.run(execution_id)
-        elif proposal.status == Status.SUBMITTED:
+        status = Proposal.objects.values_list("status", flat=True).get(pk=proposal_id)
+        if status == Status.SUBMITTED:
             dispatch.check_and_commit(proposal_id)
-        elif proposal.status == Status.PENDING:
-            decide(proposal)
+        elif status == Status.PENDING:
+            decide(Proposal.objects.get(pk=proposal_id))
         else:
-            return
+            due = Execution.objects.due(clock.now()).filter(proposal=proposal_id)
+            execution_id = due.values_list("pk", flat=True).first()
+            if execution_id is None:
+                return
+            execution.run(execution_id)
 
 
 def decide(proposal: Proposal) -> None:

@@ -4,7 +4,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,33 +23,34 @@ class Guard:
     without: str
     tests: str
 
-    def is_noticed(self) -> bool:
-        """Whether a test fails on a copy of the tree without this check."""
-        with tempfile.TemporaryDirectory(prefix="countersign-guards-") as folder:
-            copy = Path(folder) / "tree"
-            shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND)
-            path = copy / self.file
-            text = path.read_text()
-            if text.count(self.code) != 1:
-                raise SystemExit(
-                    f"{self.name}: its code stands {text.count(self.code)} times there."
-                )
-            path.write_text(text.replace(self.code, self.without))
-            tests = [name for name in self.tests.split() if (copy / name).exists()]
-            done = run_tests(copy, tests)
+    def is_noticed(self, folder: Path) -> bool:
+        """Whether a test fails on a copy of the tree without this check, made in this folder.
+
+        In the same folder, the copies of several checks share what Python compiled of them.
+        """
+        copy = folder / "tree"
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(ROOT, copy, ignore=LEFT_BEHIND)
+        path = copy / self.file
+        text = path.read_text()
+        if text.count(self.code) != 1:
+            raise SystemExit(f"{self.name}: its code stands {text.count(self.code)} times there.")
+        path.write_text(text.replace(self.code, self.without))
+        tests = [name for name in self.tests.split() if (copy / name).exists()]
+        done = run_tests(copy, folder / "compiled", tests)
         verdict = "noticed" if done in {FAILED, HUNG} else f"NOT NOTICED (exit {done})"
         hung = " (the tests hung)" if done == HUNG else ""
         print(f"{verdict:12} {self.name}{hung}", flush=True)
         return done in {FAILED, HUNG}
 
 
-def run_tests(copy: Path, tests: list[str]) -> int:
+def run_tests(copy: Path, compiled: Path, tests: list[str]) -> int:
     """How pytest ended: 1 when a test failed; HUNG when it did not end in time."""
     try:
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", *tests],
             cwd=copy,
-            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"},
+            env=os.environ | {"PYTHONPYCACHEPREFIX": str(compiled)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=False,
