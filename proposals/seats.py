@@ -49,13 +49,17 @@ def ineligibility(user: Any, proposal: Proposal, check: Check) -> str:
 def approvals(proposal: Proposal, check: Check) -> list[Review]:
     """The approvals that count now: for this digest, by distinct people who are still eligible.
 
-    Whoever later asked for changes to exactly this has taken their approval back.
+    Whoever later asked for changes to exactly this has taken their approval back, and so has who
+    withdrew it.
     """
     given = proposal.reviews.filter(digest=check.digest).exclude(decision=Review.Decision.COMMENT)
     counted: dict[str, Review] = {}
     for review in given.select_related("reviewer").order_by("id"):
         who = person(review.reviewer)
-        if review.decision != Review.Decision.APPROVE:
+        if review.decision == Review.Decision.WITHDRAW:
+            if who in counted and counted[who].pk == review.takes_back_id:
+                del counted[who]
+        elif review.decision != Review.Decision.APPROVE:
             counted.pop(who, None)
         elif not ineligibility(review.reviewer, proposal, check):
             counted.setdefault(who, review)
@@ -63,12 +67,16 @@ def approvals(proposal: Proposal, check: Check) -> list[Review]:
 
 
 def refusal_of_another(user: Any, proposal: Proposal, check: Check) -> str:
-    """Why this person cannot approve exactly this once more; empty if they never did."""
+    """Why this person cannot approve exactly this once more; empty if they may.
+
+    Whoever withdrew what they said may say it again, once it was checked anew.
+    """
     if any(person(review.reviewer) == person(user) for review in approvals(proposal, check)):
         return "You have already approved this; one person fills one seat."
-    if proposal.reviews.filter(
-        digest=check.digest, decision=Review.Decision.APPROVE, reviewer=user
-    ).exists():
+    own = proposal.reviews.filter(digest=check.digest, reviewer=user, withdrawal=None)
+    if {Review.Decision.APPROVE, Review.Decision.REQUEST_CHANGES} <= set(
+        own.values_list("decision", flat=True)
+    ):
         return "You took back your approval of exactly this; somebody else has to decide."
     return ""
 
@@ -103,8 +111,10 @@ def waiting_on(user: Any) -> QuerySet[Proposal]:
         .exclude(current_check__revision__author=f"user:{user.pk}")
         .exclude(
             Exists(
-                Review.objects.filter(
-                    proposal=OuterRef("pk"), reviewer=user, decision=Review.Decision.APPROVE
+                Review.objects.standing_approvals().filter(
+                    proposal=OuterRef("pk"),
+                    digest=OuterRef("current_check__digest"),
+                    reviewer=user,
                 )
             )
         )

@@ -166,10 +166,13 @@ def decided(source: Sources) -> str:
 def filled(source: Sources) -> list[Review]:
     """The approvals of what was last checked, in the order in which they were given."""
     digest = source.check.digest if source.check else ""
+    taken_back = {one.takes_back_id for one in source.reviews}
     return [
         one
         for one in source.reviews
-        if one.digest == digest and one.decision == Review.Decision.APPROVE
+        if one.digest == digest
+        and one.decision == Review.Decision.APPROVE
+        and one.pk not in taken_back
     ]
 
 

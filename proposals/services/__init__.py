@@ -77,6 +77,7 @@ from proposals.services.secrets import forget_secret, keep_secret
 from proposals.services.stopping import freeze, lift, set_suspended
 from proposals.services.submission import Submission, amend, describe, submit
 from proposals.services.undoing import UndoPreview, preview_undo, undo, undo_by_agent
+from proposals.services.withdrawing import withdraw_decision
 
 __all__ = [
     "DryRun",
@@ -158,4 +159,5 @@ __all__ = [
     "undo_by_agent",
     "undo_run",
     "withdraw",
+    "withdraw_decision",
 ]

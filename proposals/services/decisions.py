@@ -68,10 +68,9 @@ def review(
 
 
 def choice(decision: str) -> Review.Decision:
-    try:
-        return Review.Decision(decision)
-    except ValueError:
-        raise invalid("decision", "choose-one", "Choose one of the four verdicts.") from None
+    if decision not in Review.VERDICTS:
+        raise invalid("decision", "choose-one", "Choose one of the four verdicts.")
+    return Review.Decision(decision)
 
 
 def invalid(name: str, code: str, detail: str) -> InvalidRequest:
