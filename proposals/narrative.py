@@ -88,6 +88,8 @@ def reviewed(who: str, body: Body, entry: LedgerEntry) -> str:
         return f"{who} took their {taken} back, on revision {body.get('revision')}."
     verb = DECISIONS.get(str(body.get("decision")), "reviewed")
     told = f"{who} {verb} revision {body.get('revision')}"
+    if body.get("is_author"):
+        told += ", whose values they had proposed themselves"
     if "seconds" in body:
         told += f", {body['seconds']} s after it was checked"
     return f"{told}."

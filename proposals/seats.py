@@ -7,15 +7,11 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from proposals import rights
+from proposals import authors, rights
+from proposals.authors import person
 from proposals.lifecycle import Status
-from proposals.models import Check, Proposal, Review, Revision
+from proposals.models import Check, Proposal, Review
 from proposals.registry import Tier
-
-
-def person(user: Any) -> str:
-    """What tells people apart: the address if there is one, else the account."""
-    return user.email.strip().casefold() or f"user:{user.pk}"
 
 
 def right_for(tier: str) -> str:
@@ -23,19 +19,25 @@ def right_for(tier: str) -> str:
     return rights.DECIDE if tier in {Tier.LOW, Tier.MEDIUM} else rights.DECIDE_HIGH
 
 
-def dependence(user: Any, proposal: Proposal, revision: Revision) -> str:
+def dependence(user: Any, proposal: Proposal) -> str:
     """Why this person is not independent of the proposal; empty if they are."""
     if proposal.agent and person(user) == person(proposal.agent.owner):
         return f"You own the agent {proposal.agent.name}, and nobody decides on their own agent."
     if proposal.proposer_id and person(user) == person(proposal.proposer):
         return "You proposed this, and nobody decides on what they proposed."
-    if revision.author == f"user:{user.pk}":
-        return "You wrote this revision, and nobody decides on what they wrote."
     return ""
 
 
 def ineligibility(user: Any, proposal: Proposal, check: Check) -> str:
-    """Why this person may not fill a seat on this check; empty if they may."""
+    """Why this person may not fill a seat on this check; empty if they may.
+
+    At low and medium tier also whoever proposed other values may; at high tier they may not.
+    """
+    return hindrance(user, proposal, check) or authors.objection(user, check)
+
+
+def hindrance(user: Any, proposal: Proposal, check: Check) -> str:
+    """Why this person has no say on this check, whatever they wrote of it; empty if they have."""
     if not rights.has(user, right_for(check.tier)):
         return (
             f"Deciding at {check.tier} tier takes a right that you do not have; "
@@ -43,7 +45,7 @@ def ineligibility(user: Any, proposal: Proposal, check: Check) -> str:
         )
     if check.group_names and not rights.groups_of(user) & set(check.group_names):
         return f"Only members of {' or '.join(check.group_names)} may decide on this."
-    return dependence(user, proposal, check.revision)
+    return dependence(user, proposal)
 
 
 def approvals(proposal: Proposal, check: Check) -> list[Review]:
@@ -108,7 +110,10 @@ def waiting_on(user: Any) -> QuerySet[Proposal]:
         Proposal.objects.filter(member, status=Status.PENDING, tier__in=tiers)
         .exclude(agent__owner=user)
         .exclude(proposer=user)
-        .exclude(current_check__revision__author=f"user:{user.pk}")
+        .exclude(
+            ~Q(tier__in=[Tier.LOW, Tier.MEDIUM]),
+            current_check__revision__author=f"user:{user.pk}",
+        )
         .exclude(
             Exists(
                 Review.objects.standing_approvals().filter(

@@ -69,6 +69,8 @@ def event(entry: LedgerEntry) -> Event:
         detail = f"revision {body.get('revision')}"
         if taken := TAKEN_BACK.get(str(body.get("took_back"))):
             what = f"took their {taken} back"
+        if body.get("is_author"):
+            detail += ", with values of their own"
         said = body.get("reason", "")
     elif entry.kind == "proposal.attested":
         detail = str(body.get("finding", "")).replace("_", " ")
@@ -82,7 +84,7 @@ def event(entry: LedgerEntry) -> Event:
         said = str(body.get("reason", ""))
     elif entry.kind == "proposal.submitted" and "from" in body:
         what = submitted_again(body)
-        said = "" if body.get("amended") else str(body.get("reason", ""))
+        said = str(body.get("reason", ""))
     return Event(
         number=entry.number,
         at=entry.at,

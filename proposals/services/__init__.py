@@ -70,6 +70,7 @@ from proposals.services.people import (
     revoke_invitation,
     set_groups,
 )
+from proposals.services.revising import revise_as_reviewer
 from proposals.services.rulemaking import allow_always, change_rule
 from proposals.services.run_plan import RunPlan, preview_run_undo
 from proposals.services.run_undoing import advance_run_undo, undo_run
@@ -133,6 +134,7 @@ __all__ = [
     "remove_grant",
     "retry",
     "review",
+    "revise_as_reviewer",
     "revoke_invitation",
     "revoke_token",
     "rotate_token",

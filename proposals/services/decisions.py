@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from ledger import clock, entries
-from proposals import bell, seats
+from proposals import authors, bell, seats
 from proposals.exceptions import (
     AlreadyDecided,
     IllegalTransition,
@@ -187,7 +187,8 @@ def store(
             "reason": reason,
             "sent_to_agent": is_for_agent,
             "seconds": max(int((now - check.created_at).total_seconds()), 0),
-        },
+        }
+        | ({"is_author": True} if authors.has_written(reviewer, check.revision) else {}),
         **proposal.look_ups(),
     )
     proposal.save_chain()
