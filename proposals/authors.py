@@ -32,6 +32,12 @@ def writers(revision: Revision) -> list[Any]:
     return revision._countersign_writers  # type: ignore[attr-defined, no-any-return]
 
 
+def author(revision: Revision) -> Any:
+    """The person who wrote this revision; None for an agent."""
+    kind, _, key = revision.author.partition(":")
+    return get_user_model().objects.filter(pk=key).first() if kind == "user" else None
+
+
 def user_keys(revision: Revision) -> set[str]:
     earlier = Revision.objects.filter(proposal=revision.proposal_id, number__lte=revision.number)
     rows = list(earlier.order_by("-number").values_list("author", "params"))

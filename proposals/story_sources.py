@@ -272,7 +272,9 @@ def independence(source: Sources, review: Review) -> str:
     if against:
         return f"Today this would be refused: {against}"
     if authors.has_written(review.reviewer, review.on_check.revision):
-        return "Wrote these values too, which low and medium tier allow: author and reviewer are one."
+        return (
+            "Wrote these values too, which low and medium tier allow: author and reviewer are one."
+        )
     owner = source.proposal.agent.owner.get_username() if source.proposal.agent else "nobody"
     return f"Neither owns the agent ({owner} does), nor proposed it, nor wrote the revision."
 

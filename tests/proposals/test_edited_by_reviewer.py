@@ -383,4 +383,3 @@ def amend(proposal, **changes):
 def ask_about_everything():
     rule = Rule(name="Ask", effect="review", approvals=1, group="reviewers")
     services.save_rule(rule=rule, person=None, is_new=True)
-

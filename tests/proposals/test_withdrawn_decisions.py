@@ -245,9 +245,7 @@ class TestItIsRefused:
 
     def test_for_what_is_not_there(self, high):
         with pytest.raises(NotFound):
-            services.withdraw_decision(
-                proposal_id=NOWHERE, reviewer=senior("saul"), digest=""
-            )
+            services.withdraw_decision(proposal_id=NOWHERE, reviewer=senior("saul"), digest="")
 
     def test_as_a_verdict(self, medium):
         """To withdraw is not one of the four verbs, and no door can send it as one."""
