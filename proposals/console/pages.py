@@ -223,12 +223,9 @@ class ReviewPage(Page):
             )
         earlier = self._earlier_check()
         if earlier and check and earlier.digest != check.digest:
+            title = own_decision.again(self.revision, earlier)
             changes = presenters.changes_between(earlier, check)
-            found.append(
-                Banner(
-                    own_decision.again(self.revision, earlier), AGAIN, "warning", changes=changes
-                )
-            )
+            found.append(Banner(title, AGAIN, "warning", changes=changes))
         elif earlier and check:
             found.append(Banner("Checked again, with the same result.", KEPT))
         return found

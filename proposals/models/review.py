@@ -1,5 +1,7 @@
 """What people decided, and what of it they took back."""
 
+from typing import Any, ClassVar
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Exists, OuterRef
@@ -75,7 +77,7 @@ class Review(AppendOnly):
     )
     created_at = models.DateTimeField()
 
-    objects = ReviewQuerySet.as_manager()
+    objects: ClassVar[Any] = ReviewQuerySet.as_manager()
 
     class Meta:
         constraints = [
