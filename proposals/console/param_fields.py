@@ -70,7 +70,7 @@ class Slot:
     def field(self) -> forms.Field:
         common: dict[str, Any] = {
             "label": self.label,
-            "help_text": self.description,
+            "help_text": self.description or "Now",  # so that the field names its hint
             "required": False,
         }
         if self.kind is Kind.CHOICE or self.kind is Kind.BOOLEAN:

@@ -3,6 +3,7 @@
 import pytest
 from django.db import IntegrityError, transaction
 
+from bench.chaos.story import Story
 from ledger.models import LedgerEntry
 from proposals import execution, idempotency, seats, services
 from proposals.exceptions import (
@@ -359,6 +360,22 @@ class TestTheRecord:
         assert stored.takes_back == taken
         moved = LedgerEntry.objects.filter(kind="proposal.submitted").latest("id")
         assert (moved.body["from"], moved.body["review"]) == ("pending", stored.pk)
+
+    def test_is_told_by_the_ledger_alone_as_the_tables_have_it(self, approved):
+        """As the harness that kills workers reads it: apart from the product, from its bytes."""
+        withdraw(approved)
+        work()
+        approve(approved)
+        work()
+        story, current = Story(), fresh(approved)
+        for entry in LedgerEntry.objects.filter(stream=current.stream).order_by("number"):
+            story.read(bytes(entry.canonical), bytes(entry.hash))
+        assert story.faults == []
+        assert (story.status, story.round) == (current.status, current.round)
+        assert (story.generation, story.commits) == (current.generation, 1)
+        assert [one.status for one in story.attempts] == ["returned", "committed"]
+        told = [(pk, decision) for pk, decision, _, _ in story.reviews]
+        assert told == list(Review.objects.order_by("id").values_list("pk", "decision"))
 
     def test_tells_an_agent_nothing_of_it(self, medium):
         client = factories.client_for(medium.agent)
