@@ -205,7 +205,8 @@ def over_budget(proposal: Proposal, check: Check, error: OverBudget, now: Any) -
             reason=str(error)[:500],
             error=refusal,
         )
-    if proposal.agent is not None:
+    # What a person asked for instead is no excess of the agent's, and nothing to suspend it for.
+    if proposal.agent is not None and check.revision.author == proposal.agent.actor:
         run = proposal.run.name if proposal.run else ""
         spending.refuse(error, agent=proposal.agent, run=run)
 

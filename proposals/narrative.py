@@ -23,6 +23,7 @@ DECISIONS = {
     "reject": "rejected",
     "comment": "commented on",
 }
+TAKEN_BACK = {"approve": "approval", "request_changes": "wish for changes"}
 FINDINGS = {
     "applied": "it was written",
     "not_applied": "it was not written, and a retry is safe",
@@ -82,8 +83,13 @@ def checked(who: str, body: Body, entry: LedgerEntry) -> str:
 
 
 def reviewed(who: str, body: Body, entry: LedgerEntry) -> str:
+    if body.get("decision") == "withdraw":
+        taken = TAKEN_BACK.get(str(body.get("took_back")), "decision")
+        return f"{who} took their {taken} back, on revision {body.get('revision')}."
     verb = DECISIONS.get(str(body.get("decision")), "reviewed")
     told = f"{who} {verb} revision {body.get('revision')}"
+    if body.get("is_author"):
+        told += ", whose values they had proposed themselves"
     if "seconds" in body:
         told += f", {body['seconds']} s after it was checked"
     return f"{told}."

@@ -7,15 +7,11 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from proposals import rights
+from proposals import authors, rights
+from proposals.authors import person
 from proposals.lifecycle import Status
-from proposals.models import Check, Proposal, Review, Revision
+from proposals.models import Check, Proposal, Review
 from proposals.registry import Tier
-
-
-def person(user: Any) -> str:
-    """What tells people apart: the address if there is one, else the account."""
-    return user.email.strip().casefold() or f"user:{user.pk}"
 
 
 def right_for(tier: str) -> str:
@@ -23,19 +19,25 @@ def right_for(tier: str) -> str:
     return rights.DECIDE if tier in {Tier.LOW, Tier.MEDIUM} else rights.DECIDE_HIGH
 
 
-def dependence(user: Any, proposal: Proposal, revision: Revision) -> str:
+def dependence(user: Any, proposal: Proposal) -> str:
     """Why this person is not independent of the proposal; empty if they are."""
     if proposal.agent and person(user) == person(proposal.agent.owner):
         return f"You own the agent {proposal.agent.name}, and nobody decides on their own agent."
     if proposal.proposer_id and person(user) == person(proposal.proposer):
         return "You proposed this, and nobody decides on what they proposed."
-    if revision.author == f"user:{user.pk}":
-        return "You wrote this revision, and nobody decides on what they wrote."
     return ""
 
 
 def ineligibility(user: Any, proposal: Proposal, check: Check) -> str:
-    """Why this person may not fill a seat on this check; empty if they may."""
+    """Why this person may not fill a seat on this check; empty if they may.
+
+    At low and medium tier also whoever proposed other values may; at high tier they may not.
+    """
+    return hindrance(user, proposal, check) or authors.objection(user, check)
+
+
+def hindrance(user: Any, proposal: Proposal, check: Check) -> str:
+    """Why this person has no say on this check, whatever they wrote of it; empty if they have."""
     if not rights.has(user, right_for(check.tier)):
         return (
             f"Deciding at {check.tier} tier takes a right that you do not have; "
@@ -43,19 +45,23 @@ def ineligibility(user: Any, proposal: Proposal, check: Check) -> str:
         )
     if check.group_names and not rights.groups_of(user) & set(check.group_names):
         return f"Only members of {' or '.join(check.group_names)} may decide on this."
-    return dependence(user, proposal, check.revision)
+    return dependence(user, proposal)
 
 
 def approvals(proposal: Proposal, check: Check) -> list[Review]:
     """The approvals that count now: for this digest, by distinct people who are still eligible.
 
-    Whoever later asked for changes to exactly this has taken their approval back.
+    Whoever later asked for changes to exactly this has taken their approval back, and so has who
+    withdrew it.
     """
     given = proposal.reviews.filter(digest=check.digest).exclude(decision=Review.Decision.COMMENT)
     counted: dict[str, Review] = {}
     for review in given.select_related("reviewer").order_by("id"):
         who = person(review.reviewer)
-        if review.decision != Review.Decision.APPROVE:
+        if review.decision == Review.Decision.WITHDRAW:
+            if who in counted and counted[who].pk == review.takes_back_id:
+                del counted[who]
+        elif review.decision != Review.Decision.APPROVE:
             counted.pop(who, None)
         elif not ineligibility(review.reviewer, proposal, check):
             counted.setdefault(who, review)
@@ -63,12 +69,16 @@ def approvals(proposal: Proposal, check: Check) -> list[Review]:
 
 
 def refusal_of_another(user: Any, proposal: Proposal, check: Check) -> str:
-    """Why this person cannot approve exactly this once more; empty if they never did."""
+    """Why this person cannot approve exactly this once more; empty if they may.
+
+    Whoever withdrew what they said may say it again, once it was checked anew.
+    """
     if any(person(review.reviewer) == person(user) for review in approvals(proposal, check)):
         return "You have already approved this; one person fills one seat."
-    if proposal.reviews.filter(
-        digest=check.digest, decision=Review.Decision.APPROVE, reviewer=user
-    ).exists():
+    own = proposal.reviews.filter(digest=check.digest, reviewer=user, withdrawal=None)
+    if {Review.Decision.APPROVE, Review.Decision.REQUEST_CHANGES} <= set(
+        own.values_list("decision", flat=True)
+    ):
         return "You took back your approval of exactly this; somebody else has to decide."
     return ""
 
@@ -100,11 +110,16 @@ def waiting_on(user: Any) -> QuerySet[Proposal]:
         Proposal.objects.filter(member, status=Status.PENDING, tier__in=tiers)
         .exclude(agent__owner=user)
         .exclude(proposer=user)
-        .exclude(current_check__revision__author=f"user:{user.pk}")
+        .exclude(
+            ~Q(tier__in=[Tier.LOW, Tier.MEDIUM]),
+            current_check__revision__author=f"user:{user.pk}",
+        )
         .exclude(
             Exists(
-                Review.objects.filter(
-                    proposal=OuterRef("pk"), reviewer=user, decision=Review.Decision.APPROVE
+                Review.objects.standing_approvals().filter(
+                    proposal=OuterRef("pk"),
+                    digest=OuterRef("current_check__digest"),
+                    reviewer=user,
                 )
             )
         )

@@ -11,7 +11,7 @@ from django.urls import reverse
 from ledger.models import LedgerEntry
 from ledger.proving import StreamProof, prove
 from ledger.readonly_admin import precise
-from proposals import checks, gate, narrative, seats
+from proposals import authors, checks, gate, narrative, seats
 from proposals.exceptions import NotFound
 from proposals.lifecycle import Status
 from proposals.models import Check, Execution, Proposal, Review, Revision, Rule
@@ -166,10 +166,13 @@ def decided(source: Sources) -> str:
 def filled(source: Sources) -> list[Review]:
     """The approvals of what was last checked, in the order in which they were given."""
     digest = source.check.digest if source.check else ""
+    taken_back = {one.takes_back_id for one in source.reviews}
     return [
         one
         for one in source.reviews
-        if one.digest == digest and one.decision == Review.Decision.APPROVE
+        if one.digest == digest
+        and one.decision == Review.Decision.APPROVE
+        and one.pk not in taken_back
     ]
 
 
@@ -264,9 +267,14 @@ def is_as_approved(source: Sources) -> bool:
 
 def independence(source: Sources, review: Review) -> str:
     """Why this reviewer was independent, as the rows say today."""
-    against = seats.dependence(review.reviewer, source.proposal, review.on_check.revision)
+    against = seats.dependence(review.reviewer, source.proposal)
+    against = against or authors.objection(review.reviewer, review.on_check)
     if against:
         return f"Today this would be refused: {against}"
+    if authors.has_written(review.reviewer, review.on_check.revision):
+        return (
+            "Wrote these values too, which low and medium tier allow: author and reviewer are one."
+        )
     owner = source.proposal.agent.owner.get_username() if source.proposal.agent else "nobody"
     return f"Neither owns the agent ({owner} does), nor proposed it, nor wrote the revision."
 

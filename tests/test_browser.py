@@ -137,6 +137,7 @@ def every_page() -> dict[str, str]:
     taken_back = being_undone()
     box.colours["bear"] = "pink"
     moved, high, hidden = waiting(), waiting("high"), waiting(note="paid \u202e\u200b twice")
+    back = sent_back()
     box.colours["bear"] = "green"
     watched = observed_agent(moved.agent)
     spend(moved.agent)
@@ -150,6 +151,9 @@ def every_page() -> dict[str, str]:
         "review": reverse(item, args=[moved.pk]) + "?tab=waiting",
         "review at high tier": reverse(item, args=[high.pk]),
         "review with hidden characters": reverse(item, args=[hidden.pk]),
+        "review of what I sent back": reverse(item, args=[back.pk]),
+        "propose other values": reverse("edit", args=[hidden.pk]),
+        "propose other values, refused": reverse("edit", args=[done.pk]),
         "review of what is done": reverse(item, args=[done.pk]),
         "undo with a conflict": reverse("undo", args=[done.pk]),
         "recent": reverse("recent"),
@@ -177,6 +181,12 @@ def every_page() -> dict[str, str]:
         "help": reverse("help"),
         "nothing there": "/nothing/",
     }
+
+
+def sent_back() -> Proposal:
+    """What the person who looks requested changes of, and could take back."""
+    proposal = waiting(note="too blue")
+    return factories.review(proposal, "request_changes", reviewer=senior())
 
 
 def being_undone() -> RunUndo:

@@ -7,6 +7,7 @@ constraint is the guard.
 from bench.guards import (
     budgets,
     commit,
+    decisions,
     demonstration,
     doors,
     gate,
@@ -25,6 +26,7 @@ from bench.guards.guard import Guard
 ROOMS = (
     budgets,
     commit,
+    decisions,
     demonstration,
     doors,
     gate,

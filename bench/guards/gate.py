@@ -200,13 +200,6 @@ GUARDS = [
         "tests/proposals/test_services.py tests/proposals/test_seats.py",
     ),
     Guard(
-        "whoever wrote the revision does not decide",
-        "proposals/seats.py",
-        'if revision.author == f"user:{user.pk}":',
-        "if False:",
-        "tests/proposals/test_seats.py",
-    ),
-    Guard(
         "deciding takes the tier's right",
         "proposals/seats.py",
         "if not rights.has(user, right_for(check.tier)):",

@@ -228,11 +228,12 @@ class ReviewAdmin(RecordAdmin):
     fieldsets = (
         section(
             "id proposal_link check_link digest decision reviewer reviewer_name reason_code "
-            "reason_shown is_for_agent created"
+            "reason_shown is_for_agent taken_back_link created"
         ),
     )
 
     proposal_link, check_link = link("proposal"), link("on_check", "check")
+    taken_back_link = link("takes_back", "takes back")
     reason_shown = whole("reason")
     created = moment("created_at", "created")
 

@@ -56,7 +56,7 @@ def expected_seconds() -> int | None:
     known = cache.get("expected_seconds")
     if known is None:
         latest = (
-            Review.objects.exclude(decision=Review.Decision.COMMENT)
+            Review.objects.decisive()
             .order_by("-id")
             .values_list("created_at", "on_check__created_at")[:20]
         )

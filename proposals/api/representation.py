@@ -33,7 +33,8 @@ def load(proposals: QuerySet[Proposal]) -> list[dict[str, Any]]:
             "agent__owner", "proposer", "run", "current_check"
         ).prefetch_related(
             "revisions",
-            Prefetch("reviews", queryset=Review.objects.order_by("id")),
+            # What was taken back was never the agent's to act on.
+            Prefetch("reviews", queryset=Review.objects.not_taken_back().order_by("id")),
             Prefetch(
                 "compensations",
                 queryset=Proposal.objects.filter(status=Status.COMMITTED, is_undone=False),

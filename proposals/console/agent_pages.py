@@ -261,10 +261,8 @@ def median(agent: Agent) -> str:
     """How long people took to decide on it, by the median; empty where nobody did."""
     taken = [
         (decided - checked).total_seconds()
-        for decided, checked in Review.objects.filter(
-            proposal__agent=agent, created_at__gte=since()
-        )
-        .exclude(decision=Review.Decision.COMMENT)
+        for decided, checked in Review.objects.decisive()
+        .filter(proposal__agent=agent, created_at__gte=since())
         .order_by("-id")
         .values_list("created_at", "on_check__created_at")[:MOST_DECISIONS]
     ]

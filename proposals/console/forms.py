@@ -175,8 +175,11 @@ class DecisionForm(Refusable):
     """One person's verdict, bound by digest to what was on the screen."""
 
     decision = forms.ChoiceField(
-        choices=Review.Decision.choices,
-        error_messages={"required": "Choose one of the four verdicts."},
+        choices=[(verdict.value, verdict.label) for verdict in Review.VERDICTS],
+        error_messages={
+            "required": "Choose one of the four verdicts.",
+            "invalid_choice": "Choose one of the four verdicts.",
+        },
     )
     digest = forms.CharField(max_length=71)
     reason = forms.CharField(required=False, max_length=2000)

@@ -241,9 +241,11 @@ class Place:
         at = self.ids.index(proposal_id)
         others = self.ids[at + 1 :] + self.ids[:at]
         if self.stored:
-            decided = Review.objects.filter(
-                reviewer=self.user, created_at__gte=self.stored.made_at
-            ).values_list("proposal_id", flat=True)
+            decided = (
+                Review.objects.not_taken_back()
+                .filter(reviewer=self.user, created_at__gte=self.stored.made_at)
+                .values_list("proposal_id", flat=True)
+            )
             left = self.still_listed(others) - set(decided)
             others = [one for one in others if one in left]
             if not others:

@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import reverse
 
 from proposals import checks, drafting, live, rights, seats, services, text
-from proposals.console import budgets, diff, outside, presenters, timelines
+from proposals.console import budgets, diff, outside, own_decision, presenters, timelines
 from proposals.console.lists import Place
 from proposals.console.news import pulse_url
 from proposals.lifecycle import Status
@@ -123,6 +123,8 @@ class ReviewPage(Page):
     def decide(self) -> None:
         """Who may decide here, and what each verdict would do."""
         proposal, check, user = self.proposal, self.check, self.user
+        self.own = own_decision.own(user, proposal, self.filled)
+        self.edit_url = own_decision.edit_url(user, proposal, self.place.query)
         self.blockers = seats.blockers(user, proposal, check)
         self.may_decide = (
             proposal.status == Status.PENDING
@@ -221,10 +223,9 @@ class ReviewPage(Page):
             )
         earlier = self._earlier_check()
         if earlier and check and earlier.digest != check.digest:
+            title = own_decision.again(self.revision, earlier)
             changes = presenters.changes_between(earlier, check)
-            found.append(
-                Banner("Checked again, with another result.", AGAIN, "warning", changes=changes)
-            )
+            found.append(Banner(title, AGAIN, "warning", changes=changes))
         elif earlier and check:
             found.append(Banner("Checked again, with the same result.", KEPT))
         return found

@@ -47,6 +47,7 @@ DECISIONS = {
     Review.Decision.REQUEST_CHANGES: "requested changes",
     Review.Decision.REJECT: "rejected",
     Review.Decision.COMMENT: "commented",
+    Review.Decision.WITHDRAW: "took a decision back",
 }
 
 
@@ -90,10 +91,9 @@ def rows(proposals: Iterable[Proposal], query: str = "", user: Any = None) -> li
         for revision in Revision.objects.filter(proposal__in=unchecked)
     }
     given = Counter(
-        Review.objects.filter(
-            proposal__in=[proposal.pk for proposal in listed if proposal.is_open],
-            decision=Review.Decision.APPROVE,
-        ).values_list("proposal_id", "digest")
+        Review.objects.standing_approvals()
+        .filter(proposal__in=[proposal.pk for proposal in listed if proposal.is_open])
+        .values_list("proposal_id", "digest")
     )
     mine = decisions_of(user, listed) if user else {}
     return [row(one, given, params, query, mine.get(one.pk, "")) for one in listed]

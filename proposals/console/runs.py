@@ -152,7 +152,8 @@ def decided(rows: list[Row]) -> list[Row]:
     """The rows with who let each through or ended it: one statement."""
     people: dict[tuple[UUID, str], list[str]] = {}
     ending: dict[UUID, str] = {}
-    reviews = Review.objects.filter(proposal__in=[row.proposal.pk for row in rows]).order_by("id")
+    listed = [row.proposal.pk for row in rows]
+    reviews = Review.objects.decisive().filter(proposal__in=listed).order_by("id")
     for proposal_id, digest, name, decision in reviews.values_list(
         "proposal_id", "digest", "reviewer_name", "decision"
     ):

@@ -8,6 +8,7 @@ from ledger.models import LedgerEntry
 from proposals import observing
 from proposals.console.presenters import DECISIONS
 from proposals.models import Proposal
+from proposals.narrative import TAKEN_BACK
 from proposals.policy import Effect
 
 KINDS = {
@@ -66,6 +67,10 @@ def event(entry: LedgerEntry) -> Event:
     if entry.kind == "proposal.reviewed":
         what = DECISIONS.get(body.get("decision", ""), "reviewed")
         detail = f"revision {body.get('revision')}"
+        if taken := TAKEN_BACK.get(str(body.get("took_back"))):
+            what = f"took their {taken} back"
+        if body.get("is_author"):
+            detail += ", with values of their own"
         said = body.get("reason", "")
     elif entry.kind == "proposal.attested":
         detail = str(body.get("finding", "")).replace("_", " ")
@@ -79,7 +84,7 @@ def event(entry: LedgerEntry) -> Event:
         said = str(body.get("reason", ""))
     elif entry.kind == "proposal.submitted" and "from" in body:
         what = submitted_again(body)
-        said = "" if body.get("amended") else str(body.get("reason", ""))
+        said = str(body.get("reason", ""))
     return Event(
         number=entry.number,
         at=entry.at,

@@ -5,6 +5,7 @@ from django.urls import include, path
 from proposals.console import (
     agents,
     databases,
+    editing,
     explaining,
     http_actions,
     http_editor,
@@ -24,6 +25,7 @@ from proposals.console import (
     table_pages,
     unknowns,
     views,
+    withdrawing,
 )
 
 urlpatterns = [
@@ -111,6 +113,12 @@ urlpatterns = [
     path("proposals/<uuid:proposal_id>/", views.proposal, name="proposal"),
     path("proposals/<uuid:proposal_id>/explain/", explaining.explain, name="explain"),
     path("proposals/<uuid:proposal_id>/decide/", views.decide, name="decide"),
+    path(
+        "proposals/<uuid:proposal_id>/decide/withdraw/",
+        withdrawing.withdraw_decision,
+        name="withdraw-decision",
+    ),
+    path("proposals/<uuid:proposal_id>/edit/", editing.edit, name="edit"),
     path("proposals/<uuid:proposal_id>/undo/", views.undo, name="undo"),
     path("proposals/<uuid:proposal_id>/retry/", views.retry, name="retry"),
     path("proposals/<uuid:proposal_id>/reconcile/", views.reconcile, name="reconcile"),

@@ -5,13 +5,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
-
 from proposals import rights
 from proposals.console.lists import Place
 from proposals.console.presenters import DECISIONS, Row
 from proposals.lifecycle import Status
 from proposals.models import Proposal, Review
+from proposals.models.review import ReviewQuerySet
 
 ENDINGS = {
     Status.SUBMITTED: "being checked again",
@@ -60,8 +59,8 @@ def outcomes(gone: list[Proposal], user: Any) -> dict[UUID, Outcome]:
     return {one.pk: outcome(one, last.get(one.pk), user) for one in gone}
 
 
-def in_order(reviews: QuerySet[Review]) -> QuerySet[Review]:
-    return reviews.exclude(decision=Review.Decision.COMMENT).order_by("id")
+def in_order(reviews: ReviewQuerySet) -> ReviewQuerySet:
+    return reviews.decisive().order_by("id")
 
 
 def outcome(proposal: Proposal, last: Review | None, user: Any) -> Outcome:
@@ -94,7 +93,8 @@ class Summary:
             reviews = reviews.filter(created_at__gte=stored.made_at)
         spoken: set[UUID] = set()
         decided: set[UUID] = set()
-        for proposal_id, decision in reviews.values_list("proposal_id", "decision"):
+        said = reviews.not_taken_back().values_list("proposal_id", "decision")
+        for proposal_id, decision in said:
             (spoken if decision == Review.Decision.COMMENT else decided).add(proposal_id)
         still = place.still_listed(ids)
         rest = set(ids) - decided - still

@@ -55,9 +55,11 @@ def page(form: WriteFilters, before: str) -> Writes:
 def named(found: list[Row]) -> list[Row]:
     """The rows with who let each through: one statement."""
     approvers: dict[tuple[UUID, str], list[str]] = defaultdict(list)
-    reviews = Review.objects.filter(
-        proposal__in=[row.proposal.pk for row in found], decision=Review.Decision.APPROVE
-    ).order_by("id")
+    reviews = (
+        Review.objects.standing_approvals()
+        .filter(proposal__in=[row.proposal.pk for row in found])
+        .order_by("id")
+    )
     for proposal_id, digest, name in reviews.values_list("proposal_id", "digest", "reviewer_name"):
         approvers[proposal_id, digest].append(name)
     return [

@@ -1,19 +1,48 @@
-"""What people decided."""
+"""What people decided, and what of it they took back."""
+
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Exists, OuterRef
 
-from ledger.append_only import AppendOnly
+from ledger.append_only import AppendOnly, AppendOnlyQuerySet
+
+
+class ReviewQuerySet(AppendOnlyQuerySet):
+    def not_taken_back(self) -> "ReviewQuerySet":
+        """Verdicts and comments, without those that were withdrawn."""
+        return self.filter(decision__in=Review.VERDICTS, withdrawal=None)
+
+    def decisive(self) -> "ReviewQuerySet":
+        """What moves or holds a proposal; not what was said beside, nor what was taken back."""
+        return self.filter(decision__in=Review.DECISIVE, withdrawal=None)
+
+    def standing_approvals(self) -> "ReviewQuerySet":
+        """Approvals that their reviewer neither withdrew nor overruled on the same digest since."""
+        overruled = Review.objects.filter(
+            proposal=OuterRef("proposal"),
+            digest=OuterRef("digest"),
+            reviewer=OuterRef("reviewer"),
+            decision__in=[Review.Decision.REQUEST_CHANGES, Review.Decision.REJECT],
+            id__gt=OuterRef("id"),
+        )
+        given = self.filter(decision=Review.Decision.APPROVE, withdrawal=None)
+        return given.exclude(Exists(overruled))
 
 
 class Review(AppendOnly):
-    """One person's decision on exactly what they were shown: a check's digest."""
+    """One person's decision on exactly what they were shown: a check's digest.
+
+    Or that they take such a decision back: a row of its own, because no row is ever changed.
+    """
 
     class Decision(models.TextChoices):
         APPROVE = "approve", "Approve"
         REQUEST_CHANGES = "request_changes", "Request changes"
         REJECT = "reject", "Reject"
         COMMENT = "comment", "Comment only"
+        WITHDRAW = "withdraw", "Decision withdrawn"
 
     class ReasonCode(models.TextChoices):
         WRONG_TARGET = "wrong_target", "Wrong target"
@@ -22,6 +51,10 @@ class Review(AppendOnly):
         NOT_PERMITTED = "not_permitted", "Not permitted"
         NOT_NOW = "not_now", "Not now"
         LOOKS_MANIPULATED = "looks_manipulated", "Looks manipulated"
+
+    DECISIVE = (Decision.APPROVE, Decision.REQUEST_CHANGES, Decision.REJECT)
+    # The four verbs. To withdraw is none of them: it answers no question, it takes an answer back.
+    VERDICTS = (*DECISIVE, Decision.COMMENT)
 
     proposal = models.ForeignKey(
         "proposals.Proposal", on_delete=models.PROTECT, related_name="reviews"
@@ -39,15 +72,25 @@ class Review(AppendOnly):
     reason_code = models.CharField(max_length=20, choices=ReasonCode.choices, blank=True)
     reason = models.TextField(blank=True, max_length=2000)
     is_for_agent = models.BooleanField(default=False)
+    takes_back = models.OneToOneField(
+        "self", null=True, on_delete=models.PROTECT, related_name="withdrawal"
+    )
     created_at = models.DateTimeField()
+
+    objects: ClassVar[Any] = ReviewQuerySet.as_manager()
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["proposal", "digest", "reviewer"],
+                fields=["on_check", "reviewer"],
                 condition=models.Q(decision="approve"),
-                name="review_one_approval_per_person_and_digest",
-            )
+                name="review_one_approval_per_person_and_check",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(decision="withdraw", takes_back__isnull=False)
+                | (~models.Q(decision="withdraw") & models.Q(takes_back__isnull=True)),
+                name="review_withdrawal_takes_one_back",
+            ),
         ]
         indexes = [models.Index(fields=["reviewer", "-id"], name="review_by_reviewer")]
 

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Count
 
 from ledger import clock
-from proposals.models import Letter, Notice, NoticePreference
+from proposals.models import Letter, Notice, NoticePreference, Review
 from proposals.notices import audience
 
 AT_ONCE_IN_AN_HOUR = 3
@@ -65,7 +65,10 @@ def write_mails(notice: Notice, tier: str, now: datetime) -> None:
 
 
 def told_already(notice: Notice, people: dict[Any, Any]) -> set[Any]:
-    """Who has a letter about the very same check: coming back unchanged is no news."""
+    """Who has a letter about the very same check: coming back unchanged is no news.
+
+    Unless somebody took a decision on it back since: then a seat is empty that was not.
+    """
     if notice.kind != Notice.Kind.WAITS:
         return set()
     same = Letter.objects.filter(
@@ -74,6 +77,11 @@ def told_already(notice: Notice, people: dict[Any, Any]) -> set[Any]:
         notices__digest=notice.digest,
         notices__kind=Notice.Kind.WAITS,
     ).exclude(state=Letter.State.DROPPED)
+    emptied = Review.objects.filter(
+        proposal=notice.proposal_id, digest=notice.digest, decision=Review.Decision.WITHDRAW
+    )
+    if at := emptied.order_by("-id").values_list("created_at", flat=True).first():
+        same = same.filter(created_at__gt=at)
     return set(same.values_list("person_id", flat=True))
 
 

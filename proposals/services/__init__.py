@@ -70,6 +70,7 @@ from proposals.services.people import (
     revoke_invitation,
     set_groups,
 )
+from proposals.services.revising import revise_as_reviewer
 from proposals.services.rulemaking import allow_always, change_rule
 from proposals.services.run_plan import RunPlan, preview_run_undo
 from proposals.services.run_undoing import advance_run_undo, undo_run
@@ -77,6 +78,7 @@ from proposals.services.secrets import forget_secret, keep_secret
 from proposals.services.stopping import freeze, lift, set_suspended
 from proposals.services.submission import Submission, amend, describe, submit
 from proposals.services.undoing import UndoPreview, preview_undo, undo, undo_by_agent
+from proposals.services.withdrawing import withdraw_decision
 
 __all__ = [
     "DryRun",
@@ -132,6 +134,7 @@ __all__ = [
     "remove_grant",
     "retry",
     "review",
+    "revise_as_reviewer",
     "revoke_invitation",
     "revoke_token",
     "rotate_token",
@@ -158,4 +161,5 @@ __all__ = [
     "undo_by_agent",
     "undo_run",
     "withdraw",
+    "withdraw_decision",
 ]

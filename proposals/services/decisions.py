@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from ledger import clock, entries
-from proposals import bell, seats
+from proposals import authors, bell, seats
 from proposals.exceptions import (
     AlreadyDecided,
     IllegalTransition,
@@ -68,10 +68,9 @@ def review(
 
 
 def choice(decision: str) -> Review.Decision:
-    try:
-        return Review.Decision(decision)
-    except ValueError:
-        raise invalid("decision", "choose-one", "Choose one of the four verdicts.") from None
+    if decision not in Review.VERDICTS:
+        raise invalid("decision", "choose-one", "Choose one of the four verdicts.")
+    return Review.Decision(decision)
 
 
 def invalid(name: str, code: str, detail: str) -> InvalidRequest:
@@ -188,7 +187,8 @@ def store(
             "reason": reason,
             "sent_to_agent": is_for_agent,
             "seconds": max(int((now - check.created_at).total_seconds()), 0),
-        },
+        }
+        | ({"is_author": True} if authors.has_written(reviewer, check.revision) else {}),
         **proposal.look_ups(),
     )
     proposal.save_chain()

@@ -45,11 +45,14 @@ def withdraw(*, agent: Agent, proposal_id: UUID) -> Proposal:
     return proposal
 
 
-def dequeue(proposal: Proposal, now: Any, reason: str) -> None:
-    """Take the open execution of a locked proposal out of the queue, unless a worker has it."""
+def dequeue(proposal: Proposal, now: Any, reason: str) -> Execution | None:
+    """Take the open execution of a locked proposal out of the queue; return it, if there was one.
+
+    Raises IllegalTransition when a worker has it.
+    """
     execution = proposal.executions.filter(status__in=Execution.OPEN).first()
     if execution is None:
-        return
+        return None
     if execution.status != Execution.Status.QUEUED:
         raise IllegalTransition(
             "A worker has already claimed this; its outcome will show in a moment.",
@@ -60,6 +63,7 @@ def dequeue(proposal: Proposal, now: Any, reason: str) -> None:
         settled_at=now,
         error={"code": "returned", "detail": reason, "retryable": False},
     )
+    return execution
 
 
 @transaction.atomic

@@ -64,6 +64,7 @@ def revise(
     rationale: str,
     evidence: list[dict[str, Any]],
     context: dict[str, str],
+    facts: dict[str, Any] | None = None,
 ) -> Revision:
     """Store the next revision of a locked proposal and send it to be checked anew."""
     now = clock.now()
@@ -90,7 +91,7 @@ def revise(
         actor=author,
         actor_name=author_name,
         at=now,
-        body=described(proposal, revision, items) | {"amended": True},
+        body=described(proposal, revision, items) | {"amended": True} | (facts or {}),
         **changes,
     )
     bell.ring_check(proposal.pk)

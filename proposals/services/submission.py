@@ -142,13 +142,7 @@ def amend(
                 ],
             )
         action = granted(agent, proposal.action, owns_undo=proposal.compensates_id is not None)
-        former = proposal.revision()
-        params = valid_params(action, changes.get("params", former.params))
-        rationale = changes.get("rationale", former.rationale)
-        evidence = changes.get("evidence", kept_evidence(former))
-        storable(Submission(proposal.action, params, "", rationale, evidence))
-        revise(proposal, agent.actor, agent.name, params, rationale, evidence, former.context)
-        proposal.standings = spending.reserve(proposal, params)
+        rewrite(proposal, action, agent.actor, agent.name, changes)
         return proposal
 
     try:
@@ -162,6 +156,27 @@ def amend(
     except OverBudget as error:
         spending.refuse(error, agent=agent, run="")
         raise
+
+
+def rewrite(
+    proposal: Proposal,
+    action: Action,
+    author: str,
+    author_name: str,
+    changes: dict[str, Any],
+    facts: dict[str, Any] | None = None,
+) -> None:
+    """The next revision of a locked proposal; what is not among the changes stays as it was.
+
+    Reserves the difference. Raises InvalidParams, InvalidRequest, OverBudget.
+    """
+    former = proposal.revision()
+    params = valid_params(action, changes.get("params", former.params))
+    rationale = changes.get("rationale", former.rationale)
+    evidence = changes.get("evidence", kept_evidence(former))
+    storable(Submission(proposal.action, params, "", rationale, evidence))
+    revise(proposal, author, author_name, params, rationale, evidence, former.context, facts)
+    proposal.standings = spending.reserve(proposal, params)
 
 
 def require_open_intake(agent: Agent) -> None:

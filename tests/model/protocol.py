@@ -390,6 +390,7 @@ class Protocol:
             again = {"status": "submitted", "reservation": "held", "rechecks": 0}
             s2 = s._replace(round=s.round + 1, generation=s.generation + 1, **again)
             yield "a person retries", s2
+        yield from self.second_thoughts(s)
         if s.status in LIVE and not s.overdue:
             yield "the deadline passes", s._replace(overdue=True)
         yield "somebody freezes everything", s._replace(frozen=True)
@@ -398,3 +399,17 @@ class Protocol:
         yield "the agent's grant is taken or given back", s._replace(revoked=not s.revoked)
         if not s.strict:
             yield "a rule becomes stricter", s._replace(strict=True)
+
+    def second_thoughts(self, s: State) -> Iterator[tuple[str, State]]:
+        """A person takes back what they decided, until a worker has claimed it."""
+        again = {"status": "submitted", "round": s.round + 1}
+        if s.status == "changes_requested":
+            yield "a person takes the wish for changes back", s._replace(**again)
+        e = s.execution
+        given = frozenset(one for one in s.approvals if one[0] == s.check)
+        if e is None or e.status not in OPEN or not given:
+            return
+        if e.status == "queued" or self.variant == "withdrawn under a worker":
+            taken = self.close(s, approvals=s.approvals - given, **again)
+            later = taken._replace(generation=s.generation + 1)
+            yield "a person takes their approval back", later

@@ -27,6 +27,7 @@ VARIANTS = {
     "freeze at claim": "a freeze is read when claiming and not again with the intent",
     "approvals for ever": "a re-check that comes out the same never ends with people",
     "any unknown": "a reconciliation settles whichever attempt is unknown by then",
+    "withdrawn under a worker": "an approval is taken back although a worker has claimed it",
     "expiry keeps": "an expiry forgets the budget reservation",
 }
 

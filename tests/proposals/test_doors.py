@@ -73,6 +73,8 @@ PEOPLE = {
     "proposals/<uuid:proposal_id>/",
     "proposals/<uuid:proposal_id>/explain/",
     "proposals/<uuid:proposal_id>/decide/",
+    "proposals/<uuid:proposal_id>/decide/withdraw/",
+    "proposals/<uuid:proposal_id>/edit/",
     "proposals/<uuid:proposal_id>/undo/",
     "proposals/<uuid:proposal_id>/retry/",
     "proposals/<uuid:proposal_id>/reconcile/",

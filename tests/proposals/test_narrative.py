@@ -1,12 +1,28 @@
-"""One sentence for each event of an unknown outcome, from its ledger entry alone."""
+"""One sentence for each event of unknown outcomes and second thoughts, from its entry alone."""
 
 import pytest
 
 from ledger.models import LedgerEntry
 from proposals.narrative import TELLERS, sentence
 
+BY_PEOPLE = {"proposal.attested", "breaker.tried", "proposal.reviewed", "proposal.submitted"}
 KEPT = "sha256:abc"
 TOLD = [
+    (
+        "proposal.reviewed",
+        {"decision": "withdraw", "took_back": "approve", "revision": 2, "reason": "I misread it."},
+        "Olga took their approval back, on revision 2. Reason: “I misread it.”",
+    ),
+    (
+        "proposal.reviewed",
+        {"decision": "approve", "revision": 2, "is_author": True, "seconds": 40},
+        "Olga approved revision 2, whose values they had proposed themselves, 40 s after",
+    ),
+    (
+        "proposal.submitted",
+        {"from": "pending", "amended": True, "revision": 2, "reason": "Green was agreed."},
+        "Olga wrote revision 2; earlier approvals do not count for it. Reason: “Green was",
+    ),
     ("execution.unsent", {"attempt": 1, "error": "It is closed."}, "sent nothing in attempt 1"),
     ("execution.resent", {"attempt": 2}, "about to send attempt 2 again, with its key"),
     ("execution.asked", {"attempt": 2}, "about to ask the target about attempt 2"),
@@ -56,7 +72,7 @@ TOLD = [
 
 @pytest.mark.parametrize(("kind", "body", "words"), TOLD, ids=[kind for kind, _, _ in TOLD])
 def test_it_is_told_in_words(kind, body, words):
-    by_person = kind in {"proposal.attested", "breaker.tried"} or body.get("by")
+    by_person = kind in BY_PEOPLE or body.get("by")
     entry = LedgerEntry(
         kind=kind,
         actor="user:1" if by_person else "system:worker",

@@ -134,6 +134,21 @@ class TestWhatWaits:
         written = Letter.objects.filter(is_digest=False)  # of the owner there may be another
         assert set(written.values_list("state", flat=True)) == {Letter.State.DROPPED}
 
+    def test_is_told_again_when_somebody_took_their_decision_on_it_back(self, mails):
+        eager()
+        ravi = eager("ravi")
+        proposal = waiting()
+        deliver()
+        factories.approve(proposal, reviewer=ravi)
+        services.withdraw_decision(
+            proposal_id=proposal.pk, reviewer=ravi, digest=fresh(proposal).current_check.digest
+        )
+        mails.mails.clear()
+        work()
+        assert fresh(proposal).status == Status.PENDING
+        deliver()
+        assert "rita" in mails.everybody()
+
     def test_is_not_told_again_when_the_same_check_comes_back(self, mails):
         eager()
         proposal = waiting()

@@ -61,34 +61,6 @@ def test_another_account_of_whoever_asked_does_not_either(toybox):
         factories.approve(undo, reviewer=twin)
 
 
-def test_whoever_wrote_a_revision_does_not_decide_on_it(pending):
-    """An agent's proposal whose current revision a person wrote, as an amendment would store it."""
-    from proposals.services.submission import revise
-
-    rita = make_person()
-    revise(
-        services_lock(pending),
-        f"user:{rita.pk}",
-        "Rita",
-        painting("red", tier="medium"),
-        "Better in red.",
-        [],
-        {},
-    )
-    work()
-    current = factories.fresh(pending)
-    assert current.status == "pending"
-    reasons = seats.blockers(rita, current, current.current_check)
-    assert reasons == ["You wrote this revision, and nobody decides on what they wrote."]
-    assert seats.blockers(make_person("ravi"), current, current.current_check) == []
-
-
-def services_lock(proposal):
-    from proposals.models import Proposal
-
-    return Proposal.objects.select_related("agent", "run").lock(proposal.pk)
-
-
 def test_the_queue_holds_what_a_person_could_decide_and_nothing_else(pending):
     rita, owner = make_person(), make_person("olga", groups=["reviewers"])
     own = make_checked(

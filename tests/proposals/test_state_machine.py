@@ -59,6 +59,7 @@ EVENTS = st.one_of(
     st.sampled_from(["suspend", "freeze", "freeze", "grant", "grant", "rule"]),
 )
 POINTS = st.sampled_from([0, 0, 1, 1, 2, 3, 99])
+SECOND_THOUGHTS = st.sampled_from(["withdraw", "withdraw", "edit"])
 HOW = st.sampled_from(["by agent", "by person", "by person", "over conflicts"])
 AT_ONCE = st.sampled_from([True, True, False])
 RARELY = st.sampled_from([False, False, True])
@@ -200,6 +201,31 @@ class Product(RuleBasedStateMachine, Promises):
             for attempt in Execution.objects.open().filter(proposal=proposal.pk, fence=0):
                 if at_once:
                     execution.run(attempt.pk)
+
+    @some("pending", "changes_requested", "approved")
+    @rule(which=WHICH, who=WHICH, what=SECOND_THOUGHTS, colour=COLOURS, at_once=AT_ONCE)
+    def person_thinks_again(self, which, who, what, colour, at_once):
+        """Somebody takes back what they said, or proposes other values in its place."""
+        pk = self.pick(which, "pending", "changes_requested", "approved")
+        proposal = Proposal.objects.get(pk=pk)
+        check = proposal.current_check
+        name = list(self.reviewers)[who % len(self.reviewers)]
+        with self.refused():
+            if what == "withdraw":
+                services.withdraw_decision(
+                    proposal_id=pk, reviewer=self.reviewers[name], digest=check.digest
+                )
+                self.decided(pk, check.digest, name, "withdraw")
+            else:
+                services.revise_as_reviewer(
+                    proposal_id=pk,
+                    person=self.reviewers[name],
+                    digest=check.digest,
+                    params=proposal.revision().params | {"colour": colour},
+                    reason="Another colour was agreed.",
+                )
+            if at_once:
+                dispatch.check_and_commit(pk)
 
     @some("committed")
     @rule(which=WHICH, how=HOW, at_once=AT_ONCE)
