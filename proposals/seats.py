@@ -23,12 +23,19 @@ def right_for(tier: str) -> str:
     return rights.DECIDE if tier in {Tier.LOW, Tier.MEDIUM} else rights.DECIDE_HIGH
 
 
-def dependence(user: Any, proposal: Proposal, revision: Revision) -> str:
-    """Why this person is not independent of the proposal; empty if they are."""
+def stake(user: Any, proposal: Proposal) -> str:
+    """What this person has to do with whoever proposed it; empty if nothing."""
     if proposal.agent and person(user) == person(proposal.agent.owner):
         return f"You own the agent {proposal.agent.name}, and nobody decides on their own agent."
     if proposal.proposer_id and person(user) == person(proposal.proposer):
         return "You proposed this, and nobody decides on what they proposed."
+    return ""
+
+
+def dependence(user: Any, proposal: Proposal, revision: Revision) -> str:
+    """Why this person is not independent of the proposal; empty if they are."""
+    if involved := stake(user, proposal):
+        return involved
     if revision.author == f"user:{user.pk}":
         return "You wrote this revision, and nobody decides on what they wrote."
     return ""

@@ -4,6 +4,7 @@ from django.urls import include, path
 
 from proposals.console import (
     agents,
+    commenting,
     databases,
     explaining,
     http_actions,
@@ -111,6 +112,11 @@ urlpatterns = [
     path("proposals/<uuid:proposal_id>/", views.proposal, name="proposal"),
     path("proposals/<uuid:proposal_id>/explain/", explaining.explain, name="explain"),
     path("proposals/<uuid:proposal_id>/decide/", views.decide, name="decide"),
+    path(
+        "proposals/<uuid:proposal_id>/comments/<int:review_id>/resolve/",
+        commenting.resolve,
+        name="resolve-comment",
+    ),
     path("proposals/<uuid:proposal_id>/undo/", views.undo, name="undo"),
     path("proposals/<uuid:proposal_id>/retry/", views.retry, name="retry"),
     path("proposals/<uuid:proposal_id>/reconcile/", views.reconcile, name="reconcile"),

@@ -5,9 +5,14 @@ from django.db import models
 
 from ledger.append_only import AppendOnly
 
+LONGEST_OBJECT, LONGEST_FIELD = 255, 255
+
 
 class Review(AppendOnly):
-    """One person's decision on exactly what they were shown: a check's digest."""
+    """One person's decision on exactly what they were shown: a check's digest.
+
+    A comment may be about one field of one object, and may block approval until it is resolved.
+    """
 
     class Decision(models.TextChoices):
         APPROVE = "approve", "Approve"
@@ -39,6 +44,9 @@ class Review(AppendOnly):
     reason_code = models.CharField(max_length=20, choices=ReasonCode.choices, blank=True)
     reason = models.TextField(blank=True, max_length=2000)
     is_for_agent = models.BooleanField(default=False)
+    object = models.CharField(max_length=LONGEST_OBJECT, blank=True)
+    field = models.CharField(max_length=LONGEST_FIELD, blank=True)
+    blocks = models.BooleanField(default=False)
     created_at = models.DateTimeField()
 
     class Meta:
@@ -47,9 +55,43 @@ class Review(AppendOnly):
                 fields=["proposal", "digest", "reviewer"],
                 condition=models.Q(decision="approve"),
                 name="review_one_approval_per_person_and_digest",
-            )
+            ),
+            models.CheckConstraint(
+                condition=models.Q(decision="comment")
+                | models.Q(object="", field="", blocks=False),
+                name="review_only_a_comment_has_a_place_or_blocks",
+            ),
         ]
         indexes = [models.Index(fields=["reviewer", "-id"], name="review_by_reviewer")]
 
     def __str__(self) -> str:
         return f"review {self.pk}"
+
+    @property
+    def where(self) -> str:
+        """What the comment is about: colour of bear. Empty if it is about the whole.
+
+        May hold what an agent chose: show it through `proposals.text`.
+        """
+        return f"{self.field} of {self.object}" if self.field else ""
+
+    @property
+    def ended(self) -> "Resolution | None":
+        """How a blocking comment was resolved, if it was."""
+        return getattr(self, "resolution", None)
+
+
+class Resolution(AppendOnly):
+    """The end of a comment that blocked approval."""
+
+    review = models.OneToOneField(Review, on_delete=models.PROTECT, related_name="resolution")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    person_name = models.CharField(max_length=150)
+    reason = models.TextField(blank=True, max_length=500)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"resolution {self.pk}"
