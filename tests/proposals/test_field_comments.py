@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from django.contrib.auth.models import Group
@@ -489,8 +490,8 @@ class TestAtOnce:
         for number in range(12):
             proposal = make_checked(agent=agent, params=painting(tier="medium", note=number))
             outcomes = at_once(
-                lambda: approve(proposal, reviewer=people[0]),
-                lambda: comment(proposal, reviewer=people[1]),
+                partial(approve, proposal, reviewer=people[0]),
+                partial(comment, proposal, reviewer=people[1]),
             )
             refused = [one for one in outcomes if isinstance(one, Exception)]
             assert len(refused) == 1, outcomes
@@ -504,8 +505,8 @@ class TestAtOnce:
             proposal = make_checked(params=painting(tier="medium", note=number))
             written = comment(proposal, reviewer=people[1])
             at_once(
-                lambda: approve(proposal, reviewer=people[0]),
-                lambda: resolve(written, people[1]),
+                partial(approve, proposal, reviewer=people[0]),
+                partial(resolve, written, people[1]),
             )
             now = fresh(proposal)
             assert not comments.blocking(now)
@@ -516,7 +517,7 @@ class TestAtOnce:
         people = bob(), make_person()
         proposal = make_checked(params=painting(tier="medium"))
         written = comment(proposal)
-        at_once(*(lambda one=one: resolve(written, one, **WHY) for one in people))
+        at_once(*(partial(resolve, written, one, **WHY) for one in people))
         assert Resolution.objects.count() == 1
         assert len(entries(proposal, "proposal.comment_resolved")) == 1
 
@@ -527,7 +528,7 @@ class TestAtOnce:
             proposal = make_checked(params=painting(tier="medium", note=number))
             written = comment(proposal)
             amend(proposal, colour="green", tier="low", note=number)
-            at_once(work, lambda: resolve(written, rita))
+            at_once(work, partial(resolve, written, rita))
             work()
             assert fresh(proposal).status == "committed"
             assert len(entries(proposal, "proposal.approved")) == 1
