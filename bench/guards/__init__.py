@@ -6,6 +6,7 @@ constraint is the guard.
 
 from bench.guards import (
     budgets,
+    comments,
     commit,
     demonstration,
     doors,
@@ -24,6 +25,7 @@ from bench.guards.guard import Guard
 
 ROOMS = (
     budgets,
+    comments,
     commit,
     demonstration,
     doors,

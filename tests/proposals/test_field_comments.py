@@ -21,6 +21,7 @@ from proposals.exceptions import (
 )
 from proposals.models import Execution, Notice, Proposal, Resolution, Review, Rule
 from proposals.narrative import sentence
+from proposals.services import submission
 from tests import factories
 from tests.factories import (
     approve,
@@ -411,6 +412,16 @@ class TestWhoMayResolve:
         written = comment(fresh(undo))
         with pytest.raises(NotEligible, match="You proposed this"):
             resolve(written, olaf, **WHY)
+
+    def test_not_who_wrote_what_is_not_checked_yet(self, pending):
+        written = comment(pending)
+        with transaction.atomic():
+            locked = Proposal.objects.select_related("agent", "run").lock(pending.pk)
+            params = painting("green", tier="medium")
+            submission.revise(locked, f"user:{bob().pk}", "Bob", params, "Greener.", [], {})
+        with pytest.raises(NotEligible, match="You wrote this revision"):
+            resolve(written, bob(), **WHY)
+        resolve(written)
 
     def test_not_an_agents_account(self, pending):
         with pytest.raises(NotEligible):
