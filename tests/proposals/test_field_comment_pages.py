@@ -201,6 +201,15 @@ class TestAComment:
         assert "Fix: Rita’s comment blocks approval until it is resolved." in page.text
         assert page.all("form", action=end_of(written))
 
+    def test_is_all_that_is_missing_to_what_the_rules_allow(self):
+        proposal = waiting()
+        comment(proposal)
+        amend(proposal, colour="green", tier="low")
+        work()
+        assert "Needs review, a comment to resolve" in opened(proposal).text
+        listed = Page(signed_in().get(reverse("queue")))
+        assert "a comment to resolve" in listed.text
+
     def test_offers_no_end_to_who_may_not_resolve_it(self):
         owner = make_person("otis", groups=["reviewers"])
         proposal = waiting(agent=make_agent("toy-bot", owner=owner))

@@ -23,6 +23,7 @@ from proposals.models import Execution, Notice, Proposal, Resolution, Review, Ru
 from proposals.narrative import sentence
 from proposals.services import submission
 from tests import factories
+from tests.contract import assert_documented
 from tests.factories import (
     approve,
     client_for,
@@ -210,6 +211,7 @@ class TestABlockingComment:
         work()
         now = fresh(pending)
         assert (now.current_check.effect, now.status) == ("allow", "pending")
+        assert_documented(client_for(now.agent).get(f"/proposals/{now.pk}"))
         [*_, entry] = entries(pending, "proposal.pending")
         assert entry.body["comments"] == [written.pk]
         assert "still blocks approval" in sentence(entry, entry.body)
@@ -244,6 +246,7 @@ class TestABlockingComment:
         resolve(written)
         after = client.get(f"/proposals/{pending.pk}").json()
         assert before["decisions"] == after["decisions"]
+        assert_documented(client.get(f"/proposals/{pending.pk}"))
         assert "colour of bear" not in str(after)
 
     def test_sent_to_the_agent_is_its_text_alone(self, pending):
