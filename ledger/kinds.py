@@ -6,6 +6,7 @@ KINDS = {
         "proposal.checked",
         "proposal.pending",
         "proposal.reviewed",
+        "proposal.comment_resolved",
         "proposal.approved",
         "proposal.changes_requested",
         "proposal.rejected",

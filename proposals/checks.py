@@ -15,7 +15,7 @@ from django.db import transaction
 
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import crashpoints, gate, observing, seats, spending
+from proposals import comments, crashpoints, gate, observing, seats, spending
 from proposals.exceptions import ActionError, OverBudget
 from proposals.gate import Findings
 from proposals.lifecycle import Status, transition
@@ -237,7 +237,7 @@ def move_on(proposal: Proposal, revision: Revision, check: Check, now: Any) -> U
     if proposal.expires_in is None:
         lifetime = timedelta(hours=settings.PROPOSAL_LIFETIME_HOURS[check.tier])
         changes["expires_at"] = revision.created_at + lifetime
-    facts = {"digest": check.digest, "tier": check.tier}
+    facts: dict[str, Any] = {"digest": check.digest, "tier": check.tier}
     if follows(proposal, check) is Status.DENIED:
         reason = check.reasons[0]["detail"] if check.reasons else "A rule denies this."
         error = {"code": "denied-by-policy", "detail": reason, "retryable": False}
@@ -245,7 +245,10 @@ def move_on(proposal: Proposal, revision: Revision, check: Check, now: Any) -> U
         transition(proposal, Status.DENIED, actor=ACTOR, at=now, body=facts, **changes)
         return None
     given = seats.approvals(proposal, check) if check.effect == Effect.REVIEW else []
-    if follows(proposal, check, len(given)) is Status.PENDING:
+    # What is checked for the first time was never put before people who could have commented.
+    blocking = comments.blocking(proposal) if proposal.round > 1 else []
+    if follows(proposal, check, len(given), is_blocked=bool(blocking)) is Status.PENDING:
+        facts |= {"comments": [one.pk for one in blocking]} if blocking else {}
         transition(proposal, Status.PENDING, actor=ACTOR, at=now, body=facts, **changes)
         return None
     facts["by"] = "policy" if check.effect == Effect.ALLOW else "people, earlier, same digest"
@@ -253,10 +256,17 @@ def move_on(proposal: Proposal, revision: Revision, check: Check, now: Any) -> U
     return Execution.objects.enqueue(proposal, check, now).pk
 
 
-def follows(proposal: Proposal, check: Check, given: int = 0) -> Status:
-    """What a check leads to, with so many approvals given for exactly it: one answer for all."""
+def follows(
+    proposal: Proposal, check: Check, given: int = 0, *, is_blocked: bool = False
+) -> Status:
+    """What a check leads to, with so many approvals given for exactly it: one answer for all.
+
+    Blocked by a comment, what is not denied waits for people, also what the rules allow.
+    """
     if check.effect == Effect.DENY:
         return Status.DENIED
+    if is_blocked:
+        return Status.PENDING
     if check.effect == Effect.ALLOW:
         return Status.APPROVED
     # Approvals of an equal check still count, but what keeps coming back is looked at again.

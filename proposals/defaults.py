@@ -19,6 +19,7 @@ VIEW = [
     "view_evidence",
     "view_check",
     "view_review",
+    "view_resolution",
     "view_execution",
     "view_exchange",
     "view_attestation",

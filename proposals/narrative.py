@@ -82,20 +82,41 @@ def checked(who: str, body: Body, entry: LedgerEntry) -> str:
     return f"{who} found {body.get('tier')} tier; it {undo}. The rules {verdict}. Matched: {rules}."
 
 
+def place(body: Body) -> str:
+    """What a comment is about: colour of bear. Empty if it is about the whole."""
+    return f"{body['field']} of {body.get('object')}" if body.get("field") else ""
+
+
 def reviewed(who: str, body: Body, entry: LedgerEntry) -> str:
     if body.get("decision") == "withdraw":
         taken = TAKEN_BACK.get(str(body.get("took_back")), "decision")
         return f"{who} took their {taken} back, on revision {body.get('revision')}."
     verb = DECISIONS.get(str(body.get("decision")), "reviewed")
-    told = f"{who} {verb} revision {body.get('revision')}"
+    about = f"{place(body)}, in " if place(body) else ""
+    told = f"{who} {verb} {about}revision {body.get('revision')}"
     if body.get("is_author"):
         told += ", whose values they had proposed themselves"
     if "seconds" in body:
         told += f", {body['seconds']} s after it was checked"
+    if body.get("blocks"):
+        told += "; nobody can approve until that is resolved"
     return f"{told}."
 
 
+def comment_resolved(who: str, body: Body, entry: LedgerEntry) -> str:
+    about = f" on {place(body)}" if place(body) else ""
+    whose = "their own comment" if body.get("author") == entry.actor else "the comment"
+    return f"{who} resolved {whose}{about} that blocked approval."
+
+
+def pending(who: str, body: Body, entry: LedgerEntry) -> str:
+    told = "It was put before people."
+    return told + (" A comment on it still blocks approval." if body.get("comments") else "")
+
+
 def approved(who: str, body: Body, entry: LedgerEntry) -> str:
+    if body.get("resolved"):
+        return f"When {who} resolved the last comment in its way, nothing was missing: approved."
     if body.get("by") == "policy":
         return "The rules approved it; no person decided."
     if body.get("by"):
@@ -171,11 +192,12 @@ TELLERS: dict[str, Callable[[str, Body, LedgerEntry], str]] = {
     "proposal.submitted": submitted,
     "proposal.checked": checked,
     "proposal.reviewed": reviewed,
+    "proposal.comment_resolved": comment_resolved,
     "proposal.approved": approved,
     "proposal.committed": committed,
     "proposal.failed": failed,
     "proposal.denied": denied,
-    "proposal.pending": plainly("It was put before people."),
+    "proposal.pending": pending,
     "proposal.changes_requested": plainly("It went back for changes."),
     "proposal.rejected": plainly("It ended: {who} rejected it, and nothing was written."),
     "proposal.withdrawn": plainly("{who} withdrew it; nothing was written."),

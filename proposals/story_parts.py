@@ -11,7 +11,7 @@ from django.urls import reverse
 from budgets.models import Reservation
 from budgets.standings import plain
 from ledger.readonly_admin import precise
-from proposals.models import Proposal
+from proposals.models import Proposal, Review
 from proposals.story_sources import (
     MOST_OF_A_RUN,
     NOT_VERIFIED,
@@ -140,7 +140,7 @@ def seats(source: Sources) -> Section:
         (
             precise(review.created_at),
             review.reviewer_name,
-            review.decision,
+            decision(review),
             review.digest.removeprefix("sha256:")[:12],
             review.reason or "-",
             independence(source, review),
@@ -151,6 +151,17 @@ def seats(source: Sources) -> Section:
     if rows:
         section.tables = [Table("Decisions of people", head, rows)]
     return section
+
+
+def decision(review: Review) -> str:
+    """What a person decided, and where a comment was placed."""
+    told = f"{review.decision}, on {review.where}" if review.where else str(review.decision)
+    if not review.blocks:
+        return told
+    if review.ended is None:
+        return f"{told}; it blocks approval"
+    said = f": {review.ended.reason}" if review.ended.reason else ""
+    return f"{told}; it blocked approval until {review.ended.person_name} resolved it{said}"
 
 
 def budget(source: Sources) -> Section:

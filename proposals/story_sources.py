@@ -98,7 +98,9 @@ def gather(proposal_id: UUID) -> Sources:
         unreadable=unreadable,
         check=check,
         revision=check.revision if check else proposal.revision(),
-        reviews=list(proposal.reviews.select_related("reviewer", "on_check").order_by("id")),
+        reviews=list(
+            proposal.reviews.select_related("reviewer", "on_check", "resolution").order_by("id")
+        ),
         executions=executions,
         proof=prove(proposal.stream, (proposal.ledger_number, bytes(proposal.ledger_hash))),
     )

@@ -49,6 +49,7 @@ class Story:
     is_undone: bool = False
     checks: int = 0
     reviews: list[tuple[int, str, str, str]] = field(default_factory=list)
+    blocking: set[int] = field(default_factory=set)  # comments that nobody has resolved
     attempts: list[Attempt] = field(default_factory=list)
     commits: int = 0
     unknowns: int = 0
@@ -74,6 +75,12 @@ class Story:
             self.checks += 1
         elif kind == "proposal.reviewed":
             self.reviews.append((body["review"], body["decision"], body["digest"], actor))
+            if body.get("blocks"):
+                self.blocking.add(body["review"])
+        elif kind == "proposal.comment_resolved":
+            if body["review"] not in self.blocking:
+                self.faults.append(f"comment {body['review']} was resolved and blocked nothing")
+            self.blocking.discard(body["review"])
         elif kind in {"proposal.undone", "proposal.redone"}:
             self.is_undone = what == "undone"
         elif kind == "proposal.attested":
@@ -94,6 +101,8 @@ class Story:
             self.round += 1
             self.generation += "attempt" in body or "retry" in body
         if to == "approved":
+            if self.blocking:
+                self.faults.append(f"it was approved past the comments {sorted(self.blocking)}")
             self.attempts.append(Attempt(generation=self.generation))
         self.commits += to == "committed"
         self.unknowns += to == "unknown"

@@ -6,6 +6,7 @@ constraint is the guard.
 
 from bench.guards import (
     budgets,
+    comments,
     commit,
     decisions,
     demonstration,
@@ -25,6 +26,7 @@ from bench.guards.guard import Guard
 
 ROOMS = (
     budgets,
+    comments,
     commit,
     decisions,
     demonstration,

@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from proposals import text
 from proposals.admin.base import (
     ExactAdmin,
     HistoryAdmin,
@@ -222,20 +223,30 @@ class CheckAdmin(RecordAdmin):
 @admin.register(Review)
 class ReviewAdmin(RecordAdmin):
     list_display = ("id", "proposal_link", "decision", "reviewer_name", "check_link", "created")
-    list_filter = ("decision", "reason_code", "is_for_agent")
+    list_filter = ("decision", "reason_code", "is_for_agent", "blocks")
     looked_up = {"proposal": "proposal_id", "reviewer": "reviewer__username", "id": "pk"}
     bare = ("proposal", "id", "reviewer")
     fieldsets = (
         section(
             "id proposal_link check_link digest decision reviewer reviewer_name reason_code "
-            "reason_shown is_for_agent taken_back_link created"
+            "reason_shown is_for_agent object_shown field_shown blocks resolved taken_back_link "
+            "created"
         ),
     )
 
     proposal_link, check_link = link("proposal"), link("on_check", "check")
     taken_back_link = link("takes_back", "takes back")
     reason_shown = whole("reason")
+    object_shown, field_shown = line("object"), line("field")
     created = moment("created_at", "created")
+
+    @admin.display(description="resolved")
+    def resolved(self, review: Review) -> str:
+        ended = review.ended
+        if ended is None:
+            return "-"
+        said = f": {ended.reason}" if ended.reason else ""
+        return text.plain(f"{ended.created_at:%Y-%m-%d %H:%M:%S} by {ended.person_name}{said}")
 
 
 @admin.register(Execution)

@@ -42,6 +42,8 @@ class Field:
     difference: str = ""
     words: tuple[tuple[str, str], ...] = ()
     note: str = ""
+    comments: tuple[Any, ...] = ()
+    comment_url: str = ""
 
 
 @dataclass(frozen=True)

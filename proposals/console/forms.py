@@ -11,6 +11,7 @@ from ledger import clock
 from proposals.exceptions import InvalidRequest
 from proposals.lifecycle import OPEN
 from proposals.models import Agent, Freeze, Preferences, Proposal, Review, Run
+from proposals.models.review import LONGEST_FIELD, LONGEST_OBJECT
 from proposals.policy import Effect
 from proposals.registry import Tier, registry
 from proposals.targets import wiring
@@ -188,6 +189,15 @@ class DecisionForm(Refusable):
     )
     is_for_agent = forms.BooleanField(required=False)
     fact = forms.CharField(required=False, max_length=200)
+    about = forms.CharField(required=False, max_length=LONGEST_OBJECT, strip=False)
+    field = forms.CharField(required=False, max_length=LONGEST_FIELD, strip=False)
+    blocks = forms.BooleanField(required=False)
+
+    def clean(self) -> dict[str, Any]:
+        """A comment has a place; with another verdict it is not meant. The tick is left to tell."""
+        if self.cleaned_data.get("decision") not in {None, Review.Decision.COMMENT}:
+            self.cleaned_data |= {"about": "", "field": ""}
+        return self.cleaned_data
 
     def clean_reason_code(self) -> str:
         """A kind of reason belongs to a rejection; with another verdict it is not meant."""

@@ -75,7 +75,8 @@ def standing(proposal: Proposal) -> dict[str, Any]:
 
 
 def last_verdict(proposal: Proposal) -> Review | None:
-    found = proposal.reviews.exclude(decision=Review.Decision.COMMENT)
+    """The latest that weighs: a verdict, or a comment that keeps everybody from approving."""
+    found = proposal.reviews.exclude(decision=Review.Decision.COMMENT, blocks=False)
     return found.order_by("-id").first()
 
 

@@ -9,6 +9,7 @@ from proposals import checks, drafting, live, rights, seats, services, text
 from proposals.console import budgets, diff, outside, own_decision, presenters, timelines
 from proposals.console.lists import Place
 from proposals.console.news import pulse_url
+from proposals.console.remarks import Remarks
 from proposals.lifecycle import Status
 from proposals.models import Check, Evidence, Proposal, Review, Revision
 from proposals.policy import Effect
@@ -93,6 +94,7 @@ class ReviewPage(Page):
         self.neighbours = place.neighbours(proposal.pk)
         self.pulse_url = pulse_url(proposal)
         self.read_live()
+        self.remarks = Remarks(proposal, user, check)
         self.impact = presenters.impact(proposal, check)
         self.shares = budgets.shares(proposal, self.revision, check)
         self.hold = budgets.hold(proposal) or outside.hold(proposal)
@@ -105,6 +107,7 @@ class ReviewPage(Page):
         self.evidence: list[Evidence] = list(self.revision.evidence.order_by("position"))
         self.timeline = timelines.timeline(proposal)
         self.decide()
+        self.objects, self.more_objects = self.remarks.beside(self)
 
     def read_live(self) -> None:
         """The three columns. What the target does now must never keep the page from showing."""
@@ -125,7 +128,7 @@ class ReviewPage(Page):
         proposal, check, user = self.proposal, self.check, self.user
         self.own = own_decision.own(user, proposal, self.filled)
         self.edit_url = own_decision.edit_url(user, proposal, self.place.query)
-        self.blockers = seats.blockers(user, proposal, check)
+        self.blockers = seats.blockers(user, proposal, check) + self.remarks.blockers
         self.may_decide = (
             proposal.status == Status.PENDING
             and check is not None

@@ -42,6 +42,7 @@ STATUSES = (
     ("Failed, nothing written", "Definitely not applied; an operator may retry it."),
     ("Outcome unknown", "Sent, and no answer came; check the target before anything else."),
 )
+COMMENT = "a comment to resolve"
 DECISIONS = {
     Review.Decision.APPROVE: "approved",
     Review.Decision.REQUEST_CHANGES: "requested changes",
@@ -186,14 +187,19 @@ def approvals_in_short(proposal: Proposal, check: Check | None, given: Counter) 
     """How many seats are filled, for lists; the gate counts again before anything is written."""
     if check is None:
         return ""
+    if check.effect == Effect.ALLOW:
+        # What the rules allow waits for people only while a comment blocks it.
+        return COMMENT if proposal.status == Status.PENDING else "not required"
     if check.effect != Effect.REVIEW:
-        return "not required" if check.effect == Effect.ALLOW else ""
+        return ""
     return f"{given[proposal.pk, check.digest]} of {check.approvals}"
 
 
 def state(proposal: Proposal, filled: int = 0) -> str:
     """The state as people read it."""
     check = proposal.current_check
+    if proposal.status == Status.PENDING and check and check.effect == Effect.ALLOW:
+        return f"Needs review, {COMMENT}"
     if proposal.status == Status.PENDING and check:
         return f"Needs review, {filled} of {check.approvals}"
     if proposal.status == Status.COMMITTED and proposal.is_undone:

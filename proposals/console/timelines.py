@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from ledger.models import LedgerEntry
-from proposals import observing
+from proposals import narrative, observing
 from proposals.console.presenters import DECISIONS
 from proposals.models import Proposal
 from proposals.narrative import TAKEN_BACK
@@ -38,6 +38,7 @@ KINDS = {
     "execution.unclear": "still does not know what became of it",
     "execution.late_evidence": "heard an answer too late to settle it",
     "proposal.attested": "said what became of it",
+    "proposal.comment_resolved": "resolved the comment",
 }
 
 
@@ -50,6 +51,7 @@ class Event:
     who: str
     what: str
     detail: str = ""
+    where: str = ""
     said: str = ""
     is_by_person: bool = False
 
@@ -63,7 +65,9 @@ def timeline(proposal: Proposal) -> list[Event]:
 def event(entry: LedgerEntry) -> Event:
     body = entry.body
     what, detail = KINDS.get(entry.kind, entry.kind.removeprefix("proposal.")), ""
-    said = ""
+    said = where = ""
+    if entry.kind in {"proposal.reviewed", "proposal.comment_resolved"}:
+        where = narrative.place(body)
     if entry.kind == "proposal.reviewed":
         what = DECISIONS.get(body.get("decision", ""), "reviewed")
         detail = f"revision {body.get('revision')}"
@@ -71,6 +75,10 @@ def event(entry: LedgerEntry) -> Event:
             what = f"took their {taken} back"
         if body.get("is_author"):
             detail += ", with values of their own"
+        if body.get("blocks"):
+            detail += ", blocks approval until it is resolved"
+        said = body.get("reason", "")
+    elif entry.kind == "proposal.comment_resolved":
         said = body.get("reason", "")
     elif entry.kind == "proposal.attested":
         detail = str(body.get("finding", "")).replace("_", " ")
@@ -91,6 +99,7 @@ def event(entry: LedgerEntry) -> Event:
         who=entry.actor_name or SYSTEM.get(entry.actor, entry.actor),
         what=what,
         detail=detail,
+        where=where,
         said=said,
         is_by_person=entry.actor.startswith("user:"),
     )

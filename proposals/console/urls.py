@@ -4,6 +4,7 @@ from django.urls import include, path
 
 from proposals.console import (
     agents,
+    commenting,
     databases,
     editing,
     explaining,
@@ -119,6 +120,11 @@ urlpatterns = [
         name="withdraw-decision",
     ),
     path("proposals/<uuid:proposal_id>/edit/", editing.edit, name="edit"),
+    path(
+        "proposals/<uuid:proposal_id>/comments/<int:review_id>/resolve/",
+        commenting.resolve,
+        name="resolve-comment",
+    ),
     path("proposals/<uuid:proposal_id>/undo/", views.undo, name="undo"),
     path("proposals/<uuid:proposal_id>/retry/", views.retry, name="retry"),
     path("proposals/<uuid:proposal_id>/reconcile/", views.reconcile, name="reconcile"),

@@ -47,6 +47,7 @@ TOO_OLD = (
     "Nothing was recorded yet: approving at high tier takes a sign-in of the last ten minutes. "
     "Sign in again, then decide; your reason is kept."
 )
+NO_SUCH_FIELD = "This shows no such field to comment on; a comment is about the whole."
 View = Callable[..., HttpResponse]
 
 
@@ -187,7 +188,10 @@ def proposal(request: Request, proposal_id: UUID) -> HttpResponse:
     found = find(proposal_id, request.user)
     lists_too = rights.may_view(request.user)
     page = ReviewPage(found, request.user, Place.of(request.GET if lists_too else "", request.user))
-    form = DecisionForm(initial={"reason": kept_reason(request, proposal_id)})
+    asked = page.remarks.asked(request.GET)
+    if asked is None:
+        messages.warning(request, NO_SUCH_FIELD)
+    form = DecisionForm(initial={"reason": kept_reason(request, proposal_id), **(asked or {})})
     context = {"page": page, "proposal": found, "form": form}
     if page.asks_fact and not is_recent(sign_ins.last_proof(request)):
         context["sign_in_again_url"] = again_url(page.url)

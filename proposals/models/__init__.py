@@ -12,7 +12,7 @@ from proposals.models.notice import Letter, Notice, NoticePreference, Webhook
 from proposals.models.operator_token import OperatorToken
 from proposals.models.outside import Attestation, Breaker, Exchange
 from proposals.models.proposal import Evidence, IdempotencyKey, Proposal, Revision, Run
-from proposals.models.review import Review
+from proposals.models.review import Resolution, Review
 from proposals.models.rule_hits import RuleHits, RuleTally
 from proposals.models.run_undo import RunUndo, RunUndoStep
 from proposals.models.target import Database, DescribedTable, Secret, Wiring
@@ -42,6 +42,7 @@ __all__ = [
     "OperatorToken",
     "Preferences",
     "Proposal",
+    "Resolution",
     "Review",
     "Revision",
     "Rule",

@@ -31,10 +31,14 @@ class ReviewQuerySet(AppendOnlyQuerySet):
         return given.exclude(Exists(overruled))
 
 
+LONGEST_OBJECT, LONGEST_FIELD = 255, 255
+
+
 class Review(AppendOnly):
     """One person's decision on exactly what they were shown: a check's digest.
 
     Or that they take such a decision back: a row of its own, because no row is ever changed.
+    A comment may be about one field of one object, and may block approval until it is resolved.
     """
 
     class Decision(models.TextChoices):
@@ -75,6 +79,9 @@ class Review(AppendOnly):
     takes_back = models.OneToOneField(
         "self", null=True, on_delete=models.PROTECT, related_name="withdrawal"
     )
+    object = models.CharField(max_length=LONGEST_OBJECT, blank=True)
+    field = models.CharField(max_length=LONGEST_FIELD, blank=True)
+    blocks = models.BooleanField(default=False)
     created_at = models.DateTimeField()
 
     objects: ClassVar[Any] = ReviewQuerySet.as_manager()
@@ -91,8 +98,42 @@ class Review(AppendOnly):
                 | (~models.Q(decision="withdraw") & models.Q(takes_back__isnull=True)),
                 name="review_withdrawal_takes_one_back",
             ),
+            models.CheckConstraint(
+                condition=models.Q(decision="comment")
+                | models.Q(object="", field="", blocks=False),
+                name="review_only_a_comment_has_a_place_or_blocks",
+            ),
         ]
         indexes = [models.Index(fields=["reviewer", "-id"], name="review_by_reviewer")]
 
     def __str__(self) -> str:
         return f"review {self.pk}"
+
+    @property
+    def where(self) -> str:
+        """What the comment is about: colour of bear. Empty if it is about the whole.
+
+        May hold what an agent chose: show it through `proposals.text`.
+        """
+        return f"{self.field} of {self.object}" if self.field else ""
+
+    @property
+    def ended(self) -> "Resolution | None":
+        """How a blocking comment was resolved, if it was."""
+        return getattr(self, "resolution", None)
+
+
+class Resolution(AppendOnly):
+    """The end of a comment that blocked approval."""
+
+    review = models.OneToOneField(Review, on_delete=models.PROTECT, related_name="resolution")
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    person_name = models.CharField(max_length=150)
+    reason = models.TextField(blank=True, max_length=500)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"resolution {self.pk}"

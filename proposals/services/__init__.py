@@ -14,6 +14,7 @@ from proposals.services.agents import (
     set_observed,
 )
 from proposals.services.attesting import ask_again, attest, try_target
+from proposals.services.commenting import resolve_comment
 from proposals.services.configuration import (
     change_agent,
     create_agent,
@@ -132,6 +133,7 @@ __all__ = [
     "record_change",
     "remove_factors",
     "remove_grant",
+    "resolve_comment",
     "retry",
     "review",
     "revise_as_reviewer",

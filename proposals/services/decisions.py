@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from ledger import clock, entries
-from proposals import authors, bell, seats
+from proposals import authors, bell, comments, seats
 from proposals.exceptions import (
     AlreadyDecided,
     IllegalTransition,
@@ -36,10 +36,15 @@ def review(
     reason_code: str = "",
     is_for_agent: bool = False,
     fact: str = "",
+    about: str = "",
+    field: str = "",
+    blocks: bool = False,
     authenticated_at: datetime | None = None,
 ) -> Proposal:
     """Record one person's decision on the check with this digest, and no other.
 
+    A comment may be `about` one object's `field` that the check shows. One that `blocks` keeps
+    everybody from approving until it is resolved, over re-checks and new revisions too.
     `authenticated_at` is when they last proved who they are: a door that does not say cannot have
     anything approved at high tier. Raises StaleDigest when what they saw is no longer current,
     NotEligible with the reason why they may not decide, AlreadyDecided, IllegalTransition,
@@ -60,9 +65,11 @@ def review(
     verdict = choice(decision)
     refuse_ineligible(reviewer, proposal, check, verdict)
     complete(check, verdict, reason, reason_code, fact)
+    place = comments.placed(check, verdict, about, field, blocks)
     if verdict is Review.Decision.APPROVE and is_high(check):
         require_recent(authenticated_at)
-    stored = store(proposal, check, reviewer, verdict, reason.strip(), reason_code, is_for_agent)
+    said = reason.strip()
+    stored = store(proposal, check, reviewer, verdict, said, reason_code, is_for_agent, place)
     follow(proposal, check, stored)
     return proposal
 
@@ -92,6 +99,8 @@ def refuse_ineligible(
         )
     if objection := seats.refusal_of_another(reviewer, proposal, check):
         raise AlreadyDecided(objection)
+    if objection := comments.objection(proposal):
+        raise NotEligible(objection)
 
 
 def complete(
@@ -156,6 +165,7 @@ def store(
     reason: str,
     reason_code: str,
     is_for_agent: bool,
+    place: comments.Place,
 ) -> Review:
     """Store the decision and its ledger entry."""
     now = clock.now()
@@ -169,6 +179,9 @@ def store(
         reason_code=reason_code,
         reason=reason,
         is_for_agent=is_for_agent,
+        object=place.object,
+        field=place.field,
+        blocks=place.blocks,
         created_at=now,
     )
     entries.append(
@@ -187,6 +200,7 @@ def store(
             "reason": reason,
             "sent_to_agent": is_for_agent,
             "seconds": max(int((now - check.created_at).total_seconds()), 0),
+            **place.as_facts(),
         }
         | ({"is_author": True} if authors.has_written(reviewer, check.revision) else {}),
         **proposal.look_ups(),
@@ -216,13 +230,28 @@ def follow(proposal: Proposal, check: Check, review: Review) -> None:
     elif review.decision == Review.Decision.APPROVE:
         given = seats.approvals(proposal, check)
         if len(given) >= check.approvals:
-            transition(
-                proposal,
-                Status.APPROVED,
-                at=at,
-                reason="",
-                rechecks=0,
-                body=facts | {"approvals": [one.pk for one in given]},
-                **who,
-            )
-            bell.ring_execution(Execution.objects.enqueue(proposal, check, at).pk)
+            let_through(proposal, check, given, at=at, facts=facts, **who)
+
+
+def let_through(
+    proposal: Proposal,
+    check: Check,
+    given: list[Review],
+    *,
+    at: datetime,
+    facts: dict[str, Any],
+    actor: str,
+    actor_name: str,
+) -> None:
+    """Approve a pending proposal that nothing is missing to, and queue its execution."""
+    transition(
+        proposal,
+        Status.APPROVED,
+        actor=actor,
+        actor_name=actor_name,
+        at=at,
+        reason="",
+        rechecks=0,
+        body=facts | {"approvals": [one.pk for one in given]},
+    )
+    bell.ring_execution(Execution.objects.enqueue(proposal, check, at).pk)

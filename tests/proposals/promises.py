@@ -14,7 +14,7 @@ from budgets.models import Reservation
 from ledger import clock
 from ledger.models import LedgerEntry
 from ledger.verify import Result, verify
-from proposals import checks, execution, freezing, services
+from proposals import checks, comments, execution, freezing, services
 from proposals.exceptions import ActionError, ProposalError
 from proposals.lifecycle import OPEN, TRANSITIONS, Status
 from proposals.models import Execution, Freeze, Proposal
@@ -186,6 +186,8 @@ class Promises:
         assert len(still) == (status is Status.APPROVED)
         done = [each for each in attempts if each.status == Execution.Status.COMMITTED]
         assert len(done) == (status is Status.COMMITTED)
+        if status in {Status.APPROVED, Status.COMMITTED, Status.FAILED, Status.UNKNOWN}:
+            assert not comments.blocking(proposal), "approved past a comment that blocks"
         if status is Status.FAILED:
             assert attempts[-1].status == Execution.Status.FAILED
         if proposal.compensates_id and proposal.proposer_id:

@@ -25,6 +25,7 @@ from proposals.models import (
     HttpAction,
     NamedSecret,
     Proposal,
+    Resolution,
     Review,
     Rule,
 )
@@ -37,6 +38,7 @@ from tests.factories import (
     make_person,
     new_key,
     painting,
+    review,
     token_for,
     work,
 )
@@ -75,6 +77,7 @@ PEOPLE = {
     "proposals/<uuid:proposal_id>/decide/",
     "proposals/<uuid:proposal_id>/decide/withdraw/",
     "proposals/<uuid:proposal_id>/edit/",
+    "proposals/<uuid:proposal_id>/comments/<int:review_id>/resolve/",
     "proposals/<uuid:proposal_id>/undo/",
     "proposals/<uuid:proposal_id>/retry/",
     "proposals/<uuid:proposal_id>/reconcile/",
@@ -221,6 +224,9 @@ class Scene:
         self.pending = make_checked(agent=self.agent, params=painting(tier="medium"))
         self.committed = make_checked(agent=self.agent, params=painting("green"))
         self.token = token_for(self.agent)
+        self.blocked = make_checked(agent=self.agent, params=painting("red", tier="medium"))
+        review(self.blocked, "comment", about="bear", field="colour", blocks=True)
+        self.comment = Review.objects.get()
         self.freeze = services.freeze(action="email.send", reason="The mail server is full.")
         refund = ready.definition("stripe-refund")
         self.action = services.save_http_action(definition=refund, person=None)
@@ -235,6 +241,7 @@ class Scene:
         plain = plain.replace("(?P<run>.+)", "run-1").replace("(?P<rest>(?s:.*))", "nowhere")
         plain = re.sub(r"<int:(budget|run|rule|breaker)_id>", "1", plain)
         plain = plain.replace("<uuid:undoing_id>", str(uuid4()))
+        plain = plain.replace("<int:review_id>", str(self.comment.pk))
         plain = plain.replace("(?P<freeze_id>[0-9]+)", str(self.freeze.pk))
         plain = plain.replace("(?P<name>[a-z0-9-]+)", self.agent.name)
         plain = plain.replace("<path:rest>", "nowhere").replace("(?P<url>.*)", "nowhere")
@@ -251,7 +258,9 @@ class Scene:
         plain = plain.replace("<str:name>", self.action.name)
         plain = plain.replace("actions/secrets/<slug:name>", "actions/secrets/stripe")
         plain = plain.replace("<slug:name>", "crm").replace("<slug:table>", "customers")
-        found = {f"/{plain.replace(ID, str(each.pk))}" for each in (self.pending, self.committed)}
+        is_of_comment = "<int:review_id>" in route
+        about = (self.blocked,) if is_of_comment else (self.pending, self.committed)
+        found = {f"/{plain.replace(ID, str(each.pk))}" for each in about}
         assert not any(set("<>()^$\\") & set(address) for address in found), found
         return sorted(found)
 
@@ -307,6 +316,7 @@ class Scene:
             "http_actions": list(HttpAction.objects.order_by("pk").values()),
             "secrets": list(NamedSecret.objects.order_by("pk").values()),
             "reviews": Review.objects.count(),
+            "resolved": Resolution.objects.count(),
             "executions": list(Execution.objects.order_by("pk").values("pk", "status")),
             "effects": list(self.toybox.effects),
             "decided": list(
@@ -399,9 +409,9 @@ def test_agents_addresses_commit_approve_and_rule_nothing(scene):
                         assert_documented(response)
                     assert response.status_code < 500, f"{method} {address}"
     assert scene.state() == before, "before any worker ran, nothing was decided or written"
-    assert Proposal.objects.count() > 2, "and yet the agent was heard"
+    assert Proposal.objects.count() > 3, "and yet the agent was heard"
     work()
-    assert Review.objects.count() == 0
+    assert list(Review.objects.all()) == [scene.comment]
     assert list(Rule.objects.order_by("pk").values()) == before["rules"]
     for proposal in Proposal.objects.exclude(pk=scene.committed.pk).filter(status="committed"):
         assert proposal.tier == "low", "what commits by itself is what the rules allow"
@@ -459,7 +469,7 @@ def test_service_accounts_cannot_sign_in(scene):
         302,
         403,
     }
-    assert Review.objects.count() == 0
+    assert list(Review.objects.all()) == [scene.comment]
 
 
 def test_the_door_says_the_same_of_what_is_others_and_of_what_is_not(scene):

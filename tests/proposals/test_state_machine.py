@@ -24,7 +24,7 @@ from hypothesis.stateful import (
 
 from budgets.models import Budget
 from ledger import clock
-from proposals import dispatch, execution, idempotency, seats, services
+from proposals import comments, dispatch, execution, idempotency, seats, services
 from proposals.exceptions import (
     ActionNotGranted,
     AgentSuspended,
@@ -226,6 +226,26 @@ class Product(RuleBasedStateMachine, Promises):
                 )
             if at_once:
                 dispatch.check_and_commit(pk)
+
+    @some("pending", "submitted")
+    @rule(which=WHICH, who=WHICH, is_new=RARELY)
+    def person_comments_or_resolves(self, which, who, is_new):
+        """A comment that blocks, or the end of one; open ones are few, so that work goes on."""
+        proposal = Proposal.objects.get(pk=self.pick(which, "pending", "submitted"))
+        person = list(self.reviewers.values())[who % len(self.reviewers)]
+        blocking = comments.blocking(proposal)
+        with self.refused():
+            for comment in blocking:
+                services.resolve_comment(review_id=comment.pk, person=person, reason="Clear now.")
+            if is_new and not blocking and proposal.current_check is not None:
+                services.review(
+                    proposal_id=proposal.pk,
+                    reviewer=person,
+                    decision="comment",
+                    digest=proposal.current_check.digest,
+                    reason="Is that right?",
+                    blocks=True,
+                )
 
     @some("committed")
     @rule(which=WHICH, how=HOW, at_once=AT_ONCE)
