@@ -1,13 +1,15 @@
 """A form for the parameters of a call, made from the schema of its action and the values it has.
 
 Texts, numbers, yes and no, and choices have a field each, also one level down where the schema
-names what is there. Anything else is JSON text. What a person does not touch stays what it was, to
-the byte: a browser may change line ends, but a field that says the same is the same.
+names what is there. Anything else is JSON text, and so is a text with hidden characters, because
+there they are escaped and cannot reorder what is beside them. What a person does not touch stays
+what it was, to the byte: a browser may change line ends, which changes nothing here.
 """
 
 import json
 from dataclasses import dataclass
 from enum import Enum
+from re import Match
 from typing import Any
 
 from django import forms
@@ -63,9 +65,8 @@ class Slot:
             return ""
         if self.kind in {Kind.TEXT, Kind.CHOICE}:
             return str(self.now)
-        return json.dumps(
-            self.now, ensure_ascii=False, indent=1 if self.kind is Kind.JSON else None
-        )
+        written = json.dumps(self.now, ensure_ascii=False, indent=INDENT.get(self.kind))
+        return text.NOTABLE.sub(escaped, written)
 
     def field(self) -> forms.Field:
         common: dict[str, Any] = {
@@ -109,6 +110,14 @@ class Slot:
         return value
 
 
+INDENT = {Kind.JSON: 1}
+
+
+def escaped(found: Match[str]) -> str:
+    """What hides or reorders text as JSON escapes it."""
+    return json.dumps(found[0])[1:-1] if text.has_alarming(found[0]) else found[0]
+
+
 def lines_of(given: str) -> str:
     """With the line ends that everything has in common."""
     return given.replace("\r\n", "\n").replace("\r", "\n")
@@ -150,6 +159,8 @@ def slot(path: tuple[str, ...], shape: dict[str, Any], now: Any, is_required: bo
     kind, choices = kind_of(shape), tuple(shape.get("enum", ()))
     if not isinstance(now, Missing) and not fits(kind, now):
         kind = Kind.JSON
+    if kind is Kind.TEXT and text.has_alarming(now):
+        kind = Kind.JSON  # where it can be escaped: a plain field would hide it, and be reordered
     return Slot(
         path,
         kind,

@@ -262,10 +262,16 @@ class TestProposingOtherValues:
         proposal = waiting(params={"colour": f"blue{RLO}der"})
         html = signed_in(senior()).get(address("edit", proposal)).content.decode()
         assert "U+202E" in html
+        assert RLO not in html
         page = Page(signed_in(senior()).get(address("edit", proposal)))
-        [colour] = page.all("input", name="value.colour")
-        assert colour["dir"] == "auto"
-        assert RLO not in page.inside("h1", "title", "label", "option")
+        [_] = page.all("textarea", name="value.colour")
+        assert '"blue\\u202eder"' in page.inside("textarea")
+        same = values(proposal, **{"value.tier": "medium", "value.colour": '"blue\\u202eder"'})
+        answer = signed_in(senior()).post(address("edit", proposal), same)
+        assert "Nothing was changed." in Page(answer).text
+        other = same | {"value.colour": '"blue\\u202eder!"'}
+        assert signed_in(senior()).post(address("edit", proposal), other).status_code == 302
+        assert fresh(proposal).revision().params["colour"] == f"blue{RLO}der!"
 
     def test_changes_nothing_that_was_not_touched_whatever_line_ends_a_browser_sends(self):
         note = {"lines": "a\nb", "n": 1.5}
