@@ -10,4 +10,11 @@ GUARDS = [
         "if page.outdated:",
         "tests/proposals/test_always_allow.py",
     ),
+    Guard(
+        "bytes that do not hash to the digest of a check are said to be wrong",
+        "proposals/console/versions.py",
+        "self.is_as_stored = self.digest == check.digest",
+        "self.is_as_stored = True",
+        "tests/proposals/test_versions.py",
+    ),
 ]

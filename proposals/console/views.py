@@ -186,7 +186,12 @@ def proposal(request: Request, proposal_id: UUID) -> HttpResponse:
     """Should this write happen?"""
     found = find(proposal_id, request.user)
     lists_too = rights.may_view(request.user)
-    page = ReviewPage(found, request.user, Place.of(request.GET if lists_too else "", request.user))
+    place = Place.of(request.GET if lists_too else "", request.user)
+    page = ReviewPage(found, request.user, place, request.GET)
+    if page.views.file:
+        return page.views.file
+    if wants_part(request) and request.htmx.target == "change":
+        return render(request, "console/parts/change.html", {"page": page, "proposal": found})
     form = DecisionForm(initial={"reason": kept_reason(request, proposal_id)})
     context = {"page": page, "proposal": found, "form": form}
     if page.asks_fact and not is_recent(sign_ins.last_proof(request)):
