@@ -124,7 +124,8 @@ def queue(request: Request) -> HttpResponse:
     opened = Place.of(request.GET, request.user)
     place = opened.keep()
     number = page_number(request, place)
-    rows = presenters.rows(place.page(number), f"?{place.query}", request.user)
+    decider = None if place.tab.is_worked_down else request.user  # whose decisions are shown
+    rows = presenters.rows(place.page(number), f"?{place.query}", decider)
     context = {
         "place": "queue",
         "here": place,
@@ -138,6 +139,7 @@ def queue(request: Request) -> HttpResponse:
         context["elsewhere"] = f"{lists.count('open', request.user)} open in all."
     if wants_part(request):
         return push_url(render(request, "console/parts/results.html", context), place.url)
+    lists.count_all([*lists.TABS, "unknown"], request.user)
     tabs = [
         {
             "name": tab.name,
