@@ -165,8 +165,8 @@ def count_all(tabs: Iterable[str], user: Any) -> dict[str, int]:
     known |= dict.fromkeys(wanted, 0)
     asked = {tab: Counted(rows) for tab, rows in wanted.items() if not rows.query.is_empty()}
     if asked:
-        [found] = get_user_model().objects.filter(pk=user.pk).values(**asked)
-        known |= found
+        found = get_user_model().objects.filter(pk=user.pk).values_list(*asked.values())
+        known |= dict(zip(asked, found.get(), strict=True))
     return known
 
 

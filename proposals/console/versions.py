@@ -147,18 +147,18 @@ class Since:
         self.now = self.proposal.revision_number
         self.check = self.proposal.current_check
         self.mine = views.last_decided
-        self.number = self._chosen(views.asked.get("since", ""))
+        self.number: int = self._chosen(views.asked.get("since", ""))
         if not self.number:
             return
         self.decided = self._decided(views.user)
         self.seen = self.decided.on_check if self.decided else self._last_check()
         self.earlier = self.seen.revision if self.seen else self._earlier()
 
-    def _chosen(self, asked: str) -> int | None:
-        """The revision asked for, else the one last seen, else the one before; none if there is."""
+    def _chosen(self, asked: str) -> int:
+        """The revision asked for, else the one last seen, else the one before; 0 if none is."""
         offered = {*range(1, self.now), *([self.mine] if self.mine else [])}
         number = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 0
-        return number if number in offered else self.mine or (self.now - 1 or None)
+        return number if number in offered else self.mine or self.now - 1
 
     def _decided(self, user: Any) -> Review | None:
         mine = self.proposal.reviews.filter(reviewer=user, on_check__revision__number=self.number)
