@@ -23,8 +23,15 @@ def note(user: Any, what: str, query: str) -> None:
 
 
 def may_export(user: Any) -> bool:
+    """Whether this person may take the ledger away."""
+    return holds(user, "ledger", EXPORT)
+
+
+def holds(user: Any, app_label: str, codename: str) -> bool:
     """Whether this person holds the right by name; superuser status decides nothing."""
     if not (user.is_authenticated and user.is_active):
         return False
-    held = Permission.objects.filter(Q(group__user=user) | Q(user=user))
-    return held.filter(content_type__app_label="ledger", codename=EXPORT).exists()
+    if not hasattr(user, "_ledger_held"):
+        held = Permission.objects.filter(Q(group__user=user) | Q(user=user))
+        user._ledger_held = set(held.values_list("content_type__app_label", "codename"))
+    return (app_label, codename) in user._ledger_held

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import transaction
 
 from ledger import clock, entries
-from ledger.canonical import digest
+from ledger.canonical import canonical, digest
 from proposals import comments, crashpoints, gate, observing, seats, spending
 from proposals.exceptions import ActionError, OverBudget
 from proposals.gate import Findings
@@ -90,22 +90,33 @@ def definition_of(action_name: str, params: dict[str, Any]) -> str | None:
 def seen_digest(
     proposal: Proposal, revision: Revision, findings: Findings, verdict: Verdict
 ) -> str:
-    """What a person approves. Never ids, times or passing values: equal facts, equal digest."""
-    return digest(
-        {
-            "action": proposal.action,
-            "params": revision.params,
-            "before": findings.before,
-            "impact": findings.impact,
-            "conflicts": findings.conflicts,
-            "tier": verdict.tier,
-            "effect": verdict.effect,
-            "approvals": verdict.approvals,
-            "groups": sorted(verdict.groups),
-            "compensation": findings.compensation,
-            "error": findings.error,
-        }
-    )
+    """Names what a person approves: equal facts, equal digest."""
+    return digest(seen(proposal, revision, findings, verdict))
+
+
+def seen(
+    proposal: Proposal, revision: Revision, findings: Findings, verdict: Verdict
+) -> dict[str, Any]:
+    """What a person approves. Never ids, times or passing values."""
+    return {
+        "action": proposal.action,
+        "params": revision.params,
+        "before": findings.before,
+        "impact": findings.impact,
+        "conflicts": findings.conflicts,
+        "tier": verdict.tier,
+        "effect": verdict.effect,
+        "approvals": verdict.approvals,
+        "groups": sorted(verdict.groups),
+        "compensation": findings.compensation,
+        "error": findings.error,
+    }
+
+
+def seen_bytes(proposal: Proposal, check: Check) -> bytes:
+    """The bytes that a stored check's digest is of, from what is stored of it."""
+    findings, verdict = gate.findings_of(check), gate.as_verdict(check)
+    return canonical(seen(proposal, check.revision, findings, verdict))
 
 
 @transaction.atomic

@@ -100,9 +100,11 @@ def would_fill_a_seat(user: Any, proposal: Proposal, check: Check) -> bool:
     return check.is_approvable and not blockers(user, proposal, check)
 
 
-def waiting_on(user: Any) -> QuerySet[Proposal]:
-    """Pending proposals on which this person could fill a seat that is still empty."""
-    tiers = [tier for tier in Tier if rights.has(user, right_for(tier))]
+def waiting_on(user: Any, tier: str | None = None) -> QuerySet[Proposal]:
+    """Pending proposals, of one tier or of any, where this person could fill an empty seat."""
+    tiers = [one for one in Tier if tier in {None, one} and rights.has(user, right_for(one))]
+    if not tiers:
+        return Proposal.objects.none()
     member = Q(current_check__groups="")
     for name in rights.groups_of(user):
         member |= Q(current_check__groups__contains=f",{name},")

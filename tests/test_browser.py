@@ -121,6 +121,20 @@ def committed() -> Proposal:
     return fresh(proposal)
 
 
+def written_again(proposal: Proposal) -> Proposal:
+    """The same at another tier, with other parameters: what a person saw is another revision."""
+    factories.review(proposal, "comment", reviewer=senior())
+    services.amend(
+        agent=proposal.agent,
+        proposal_id=proposal.pk,
+        key=factories.new_key(),
+        fingerprint=factories.new_key(),
+        changes={"params": painting("black", toy="duck", tier="high", note="once more " * 9)},
+    )
+    work()
+    return fresh(proposal)
+
+
 def senior():
     return make_person("saul", groups=["reviewers", "senior-reviewers"])
 
@@ -138,6 +152,7 @@ def every_page() -> dict[str, str]:
     box.colours["bear"] = "pink"
     moved, high, hidden = waiting(), waiting("high"), waiting(note="paid \u202e\u200b twice")
     back = sent_back()
+    rewritten = written_again(waiting(note="first"))
     box.colours["bear"] = "green"
     watched = observed_agent(moved.agent)
     spend(moved.agent)
@@ -154,6 +169,9 @@ def every_page() -> dict[str, str]:
         "review of what I sent back": reverse(item, args=[back.pk]),
         "propose other values": reverse("edit", args=[hidden.pk]),
         "propose other values, refused": reverse("edit", args=[done.pk]),
+        "review, as bytes": reverse(item, args=[hidden.pk]) + "?view=raw",
+        "review, since I looked": reverse(item, args=[rewritten.pk]) + "?view=since",
+        "review, of one revision": reverse(item, args=[moved.pk]) + "?view=since",
         "review of what is done": reverse(item, args=[done.pk]),
         "undo with a conflict": reverse("undo", args=[done.pk]),
         "recent": reverse("recent"),
@@ -460,6 +478,21 @@ class TestByKeyboard:
         page.keyboard.press("Control+Enter")
         assert not sent
         assert not Review.objects.exists()
+
+    def test_v_goes_through_the_views_of_the_change_and_keeps_what_was_typed(self, desk):
+        proposal = waiting()
+        page = desk.page(make_person())
+        page.goto(reverse("proposal", args=[proposal.pk]))
+        page.locator("#id_reason").fill("Half a reason")
+        page.locator("h1").focus()
+        for name in ("raw", "since", "fields"):
+            page.keyboard.press("v")
+            page.locator(f"#view-{name}[aria-current]").wait_for()
+            assert f"view={name}" in page.url
+        page.locator("#view-raw").click()
+        page.locator("#view-raw[aria-current]").wait_for()
+        assert page.evaluate("document.activeElement.id") == "view-raw"
+        assert page.locator("#id_reason").input_value() == "Half a reason"
 
     def test_an_incomplete_form_is_not_sent(self, desk):
         proposal = waiting()

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 from simple_history.admin import SimpleHistoryAdmin
 from simple_history.template_utils import HistoricalRecordContextHelper
 
-from ledger.readonly_admin import CappedPaginator, KeysetAdmin, precise
+from ledger.readonly_admin import ByNameAdmin, CappedPaginator, KeysetAdmin, precise
 from proposals import text
 
 LINE_LIMIT = 200
@@ -256,7 +256,7 @@ class HistoryAdmin(SimpleHistoryAdmin):
         return VisibleChanges(self.model, historical_record)
 
 
-class EditableAdmin(HistoryAdmin):
+class EditableAdmin(HistoryAdmin, ByNameAdmin):
     """What people configure: added and changed one at a time, and never deleted."""
 
     actions = None

@@ -8,6 +8,7 @@ from django import forms
 from django.db.models import Q, QuerySet
 
 from ledger import clock
+from proposals.console.widgets import Choice
 from proposals.exceptions import InvalidRequest
 from proposals.lifecycle import OPEN
 from proposals.models import Agent, Freeze, Preferences, Proposal, Review, Run
@@ -31,11 +32,17 @@ class Filters(forms.Form):
     """Filters of a list; a GET form, so that a filtered list has an address."""
 
     tier = forms.ChoiceField(
-        required=False, choices=[ANY, *((tier.value, tier.value.capitalize()) for tier in Tier)]
+        required=False,
+        choices=[ANY, *((tier.value, tier.value.capitalize()) for tier in Tier)],
+        widget=Choice,
     )
-    action = forms.ChoiceField(required=False, choices=actions)
+    action = forms.ChoiceField(required=False, choices=actions, widget=Choice)
     agent = forms.ModelChoiceField(
-        Agent.objects.order_by("name"), required=False, to_field_name="name", empty_label="Any"
+        Agent.objects.order_by("name"),
+        required=False,
+        to_field_name="name",
+        empty_label="Any",
+        widget=Choice,
     )
     run = forms.IntegerField(required=False, min_value=1, max_value=LARGEST_KEY)
 
@@ -99,9 +106,9 @@ class QueueFilters(Filters):
     """Filters of the queue: each by a fact that the system computed."""
 
     object = forms.CharField(required=False, max_length=255, strip=True)
-    checks = forms.ChoiceField(required=False, choices=choices(CHECKS))
-    marked = forms.ChoiceField(required=False, choices=choices(MARKS))
-    due = forms.ChoiceField(required=False, choices=[ANY, *DUE_HOURS.items()])
+    checks = forms.ChoiceField(required=False, choices=choices(CHECKS), widget=Choice)
+    marked = forms.ChoiceField(required=False, choices=choices(MARKS), widget=Choice)
+    due = forms.ChoiceField(required=False, choices=[ANY, *DUE_HOURS.items()], widget=Choice)
 
     RARE = ("checks", "marked", "due", "run")
 

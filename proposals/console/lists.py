@@ -5,6 +5,7 @@ or arrives meanwhile moves nothing while they work it down.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -12,7 +13,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.contrib.auth import get_user_model
+from django.db.models import IntegerField, QuerySet, Subquery
 from django.http import QueryDict
 from django.urls import reverse
 
@@ -36,6 +38,17 @@ UNLISTED = (
     "current_check__after",
     "current_check__compensation",
     "current_check__impact",
+)
+# What a row of the queue shows: of large rows only this is read, and of other tables only names.
+LISTED = (
+    *("status", "action", "tier", "revision_number", "rechecks", "is_undone", "is_observed"),
+    *("compensates_id", "duplicate_of_id", "run_id", "created_at", "updated_at", "expires_at"),
+    *("agent__name", "proposer__username", "proposer__first_name", "proposer__last_name"),
+    *(
+        f"current_check__{name}"
+        for name in ("sentence", "digest", "effect", "approvals", "groups", "trace", "conflicts")
+    ),
+    *(f"current_check__{name}" for name in ("error", "is_reversible", "hides_text")),
 )
 
 
@@ -89,8 +102,19 @@ TABS = {
 }
 
 
-def items(tab: str, user: Any) -> QuerySet[Proposal]:
-    """What is in a list, in no order."""
+class Counted(Subquery):
+    """How many rows a query has; several of these are one statement."""
+
+    template = "(SELECT COUNT(*) FROM (%(subquery)s) counted)"
+    output_field = IntegerField()
+
+
+def items(tab: str, user: Any, tier: str | None = None) -> QuerySet[Proposal]:
+    """What is in a list, or of one tier in it, in no order."""
+    if tab == "waiting":
+        return seats.waiting_on(user, tier)
+    if tier is not None:
+        return items(tab, user).filter(tier=tier)
     if tab == "mine":
         return Proposal.objects.filter(
             pk__in=Review.objects.filter(reviewer=user).values("proposal_id")
@@ -101,18 +125,21 @@ def items(tab: str, user: Any) -> QuerySet[Proposal]:
         return Proposal.objects.open().filter(expires_at__lte=clock.now() + SOON)
     if tab == "unknown":
         return Proposal.objects.filter(status=Status.UNKNOWN)
-    if tab == "stuck":
-        return Proposal.objects.filter(status__in=[Status.FAILED, Status.UNKNOWN])
-    return seats.waiting_on(user)
+    return Proposal.objects.filter(status__in=[Status.FAILED, Status.UNKNOWN])
 
 
-def in_order(found: QuerySet[Proposal]) -> list[UUID]:
-    """The first ids by tier, due, age: tier by tier, so that nothing is sorted but what is kept."""
+def in_order(tab: str, user: Any, form: QueueFilters) -> list[UUID]:
+    """The first ids by tier, due, age: tier by tier, so that nothing is sorted but what is kept.
+
+    Each tier is named once: said twice, PostgreSQL takes it for rarer than it is, and sorts.
+    """
     ids: list[UUID] = []
-    for tier in TIERS:
+    wanted = form.cleaned_data.get("tier")
+    for tier in [wanted] if wanted else TIERS:
         if room := LONGEST_LIST - len(ids):
-            alike = found.filter(tier=tier).order_by("expires_at", "created_at", "id")
-            ids += alike.values_list("pk", flat=True)[:room]
+            alike = form.narrow(items(tab, user, tier))
+            ordered = alike.order_by("expires_at", "created_at", "id")
+            ids += ordered.values_list("pk", flat=True)[:room]
     return ids
 
 
@@ -127,16 +154,45 @@ def decided_by(user: Any, form: QueueFilters) -> list[UUID]:
 
 def count(tab: str, user: Any) -> str:
     """How many are in a list, up to 99+; counted once per request."""
+    counted = count_all([tab], user)[tab]
+    return f"{MOST_COUNTED}+" if counted > MOST_COUNTED else str(counted)
+
+
+def count_all(tabs: Iterable[str], user: Any) -> dict[str, int]:
+    """How many are in each of these lists, one more than is said at most: one statement at most."""
+    known = counts_of(user)
+    wanted = {tab: countable(tab, user) for tab in tabs if tab not in known}
+    known |= dict.fromkeys(wanted, 0)
+    asked = {tab: Counted(rows) for tab, rows in wanted.items() if not rows.query.is_empty()}
+    if asked:
+        found = get_user_model().objects.filter(pk=user.pk).values_list(*asked.values())
+        known |= dict(zip(asked, found.get(), strict=True))
+    return known
+
+
+def counts_of(user: Any) -> dict[str, int]:
+    """What was counted for this person in this request."""
     if not hasattr(user, "_countersign_counts"):
         user._countersign_counts = {}
-    known = user._countersign_counts
-    if tab not in known:
-        # By status alone an index answers; SQLite would read the whole table to count keys.
-        found: QuerySet[Any] = items(tab, user).order_by().values("status")
-        if tab == "mine":  # by the index of their reviews, and no further than is counted
-            found = Review.objects.filter(reviewer=user).values("proposal_id").distinct()
-        known[tab] = found[: MOST_COUNTED + 1].count()
-    return f"{MOST_COUNTED}+" if known[tab] > MOST_COUNTED else str(known[tab])
+    counts: dict[str, int] = user._countersign_counts
+    return counts
+
+
+def note_count(tab: str, user: Any, number: int) -> None:
+    """A list that was read without filters need not be counted as well."""
+    counts_of(user)[tab] = min(number, MOST_COUNTED + 1)
+
+
+def countable(tab: str, user: Any) -> QuerySet[Any]:
+    """What there is to count of a list: no further than is said, and by an index."""
+    if tab == "mine":
+        mine = Review.objects.filter(reviewer=user).values("proposal_id").distinct()
+        return mine[: MOST_COUNTED + 1]
+    # By status alone an index answers; SQLite would read the whole table to count keys. What joins
+    # other tables is counted along the index of the list, or PostgreSQL may begin with the oldest
+    # checks, which are of what is over.
+    order = ("tier", "expires_at") if tab == "waiting" else ()
+    return items(tab, user).order_by(*order).values("status")[: MOST_COUNTED + 1]
 
 
 @dataclass(frozen=True)
@@ -147,6 +203,7 @@ class Place:
     form: QueueFilters
     user: Any
     stored: StoredList | None = None
+    is_fresh: bool = False
 
     @classmethod
     def of(cls, query: QueryDict | str, user: Any) -> "Place":
@@ -189,7 +246,9 @@ class Place:
             return self
         at = clock.now()
         stored = services.keep_list(person=self.user, query=self.filters, ids=self.ids, at=at)
-        return replace(self, stored=stored)
+        if not self.form.chosen() and self.tab.is_worked_down:
+            note_count(self.tab.name, self.user, len(self.ids))
+        return replace(self, stored=stored, is_fresh=True)
 
     @cached_property
     def ids(self) -> list[UUID]:
@@ -197,7 +256,7 @@ class Place:
             return self.stored.ids
         if self.tab.name == "mine":
             return decided_by(self.user, self.form)
-        return in_order(self.form.narrow(items(self.tab.name, self.user)))
+        return in_order(self.tab.name, self.user, self.form)
 
     @property
     def is_capped(self) -> bool:
@@ -210,8 +269,8 @@ class Place:
     def page(self, number: int) -> list[Proposal]:
         """The proposals of one page, in the order of the list."""
         wanted = self.ids[(number - 1) * PAGE : number * PAGE]
-        related = ("agent", "run", "proposer", "current_check")
-        found = Proposal.objects.filter(pk__in=wanted).select_related(*related).defer(*UNLISTED)
+        related = ("agent", "proposer", "current_check")
+        found = Proposal.objects.filter(pk__in=wanted).select_related(*related).only(*LISTED)
         by_id = {one.pk: one for one in found}
         return [by_id[one] for one in wanted if one in by_id]
 
@@ -220,7 +279,7 @@ class Place:
 
     def still_listed(self, ids: list[UUID]) -> set[UUID]:
         """Which of these would be in the list today: nobody decided them, nothing ended them."""
-        if not self.tab.is_worked_down:
+        if self.is_fresh or not self.tab.is_worked_down:
             return set(ids)
         now = items(self.tab.name, self.user).order_by()
         return set(now.filter(pk__in=ids).values_list("pk", flat=True))

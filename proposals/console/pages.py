@@ -10,13 +10,13 @@ from proposals.console import budgets, diff, outside, own_decision, presenters, 
 from proposals.console.lists import Place
 from proposals.console.news import pulse_url
 from proposals.console.remarks import Remarks
+from proposals.console.versions import GROUPS_SHOWN, Views
 from proposals.lifecycle import Status
 from proposals.models import Check, Evidence, Proposal, Review, Revision
 from proposals.policy import Effect
 from proposals.registry import Call, Delivery, Tier, registry
 from proposals.services import decisions, rulemaking
 
-GROUPS_SHOWN = 25
 VERDICTS = (
     (Review.Decision.APPROVE, "a"),
     (Review.Decision.REQUEST_CHANGES, "c"),
@@ -86,9 +86,10 @@ class Page:
 class ReviewPage(Page):
     """The review page, in the order in which it is read."""
 
-    def __init__(self, proposal: Proposal, user: Any, place: Place) -> None:
+    def __init__(self, proposal: Proposal, user: Any, place: Place, asked: Any = None) -> None:
         super().__init__(proposal, user, place)
         check = self.check
+        self.views = Views(proposal, user, self.revision, self.url, asked or {})
         self.reversible = presenters.reversibility(proposal.action, check)
         self.rendering = presenters.rendering(proposal.action, check)
         self.neighbours = place.neighbours(proposal.pk)

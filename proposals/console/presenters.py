@@ -296,17 +296,7 @@ def changes_between(seen: Check, now: Check) -> list[dict[str, Any]]:
                         "now": becomes[index],
                     }
                 )
-    for label, attribute in COMPARED:
-        if getattr(seen, attribute) != getattr(now, attribute):
-            found.append(
-                {
-                    "object": "",
-                    "what": label,
-                    "side": "",
-                    "was": getattr(seen, attribute),
-                    "now": getattr(now, attribute),
-                }
-            )
+    found += facts_between(seen, now)
     if seen.revision_id != now.revision_id:
         found.append(
             {
@@ -318,6 +308,23 @@ def changes_between(seen: Check, now: Check) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def facts_between(
+    seen: Check, now: Check, also: tuple[tuple[str, str], ...] = ()
+) -> list[dict[str, Any]]:
+    """What differs between two checks beside the fields of the target."""
+    return [
+        {
+            "object": "",
+            "what": label,
+            "side": "",
+            "was": getattr(seen, attribute),
+            "now": getattr(now, attribute),
+        }
+        for label, attribute in (*COMPARED, *also)
+        if getattr(seen, attribute) != getattr(now, attribute)
+    ]
 
 
 COMPARED = (

@@ -45,7 +45,9 @@ def etag(request: Request) -> str:
 
 def facts(request: Request) -> dict[str, Any]:
     """Numbers, and one line of news with where it leads."""
-    counts = {name: lists.count(name, request.user) for name in (*lists.TABS, "unknown")}
+    names = (*lists.TABS, "unknown")
+    lists.count_all(names, request.user)
+    counts = {name: lists.count(name, request.user) for name in names}
     if "proposal" in request.GET:
         said = news.of_proposal(find(request.GET["proposal"]), request.GET, request.user)
         return {"counts": counts, "news": said, "stale": bool(said)}

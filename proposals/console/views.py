@@ -125,7 +125,8 @@ def queue(request: Request) -> HttpResponse:
     opened = Place.of(request.GET, request.user)
     place = opened.keep()
     number = page_number(request, place)
-    rows = presenters.rows(place.page(number), f"?{place.query}", request.user)
+    decider = None if place.tab.is_worked_down else request.user  # whose decisions are shown
+    rows = presenters.rows(place.page(number), f"?{place.query}", decider)
     context = {
         "place": "queue",
         "here": place,
@@ -139,6 +140,7 @@ def queue(request: Request) -> HttpResponse:
         context["elsewhere"] = f"{lists.count('open', request.user)} open in all."
     if wants_part(request):
         return push_url(render(request, "console/parts/results.html", context), place.url)
+    lists.count_all([*lists.TABS, "unknown"], request.user)
     tabs = [
         {
             "name": tab.name,
@@ -187,7 +189,12 @@ def proposal(request: Request, proposal_id: UUID) -> HttpResponse:
     """Should this write happen?"""
     found = find(proposal_id, request.user)
     lists_too = rights.may_view(request.user)
-    page = ReviewPage(found, request.user, Place.of(request.GET if lists_too else "", request.user))
+    place = Place.of(request.GET if lists_too else "", request.user)
+    page = ReviewPage(found, request.user, place, request.GET)
+    if page.views.file:
+        return page.views.file
+    if wants_part(request) and request.htmx.target == "change":
+        return render(request, "console/parts/change.html", {"page": page, "proposal": found})
     asked = page.remarks.asked(request.GET)
     if asked is None:
         messages.warning(request, NO_SUCH_FIELD)

@@ -1,5 +1,6 @@
 """Small pieces of markup that the console's pages share. Everything foreign goes by agent_text."""
 
+import functools
 import re
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -40,6 +41,7 @@ LONGEST_VALUE = 20_000
 
 
 @register.simple_tag
+@functools.lru_cache(maxsize=8)
 def tier(name: str) -> SafeString:
     """A tier as a word with its shape; the word alone says it all."""
     if name not in SHAPES:

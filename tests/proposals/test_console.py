@@ -262,7 +262,7 @@ class TestTheQueue:
                 page = Page(browser.get(reverse("queue")))
             assert page.html.count("data-key-item") == (2 if rows == 2 else 10)
             counts.append(len(captured))
-        assert counts == [29, 29]
+        assert counts == [19, 19]
 
 
 def no_verdicts(page: Page) -> bool:
@@ -388,7 +388,7 @@ class TestTheReviewPage:
                 last = waiting(params={"note": number})
             with CaptureQueriesContext(connection) as captured:
                 browser.get(address("proposal", last, "?tab=waiting"))
-            assert len(captured) == 25
+            assert len(captured) == 23
 
     def test_shows_no_form_once_it_is_decided(self):
         proposal = waiting()
@@ -690,7 +690,7 @@ class TestRecentWrites:
             with CaptureQueriesContext(connection) as captured:
                 browser.get(reverse("recent"))
             counts.append(len(captured))
-        assert counts == [15, 15]
+        assert counts == [14, 14]
 
 
 class TestTheOperatorsVerbs:

@@ -306,7 +306,7 @@ class TestThePulse:
             with CaptureQueriesContext(connection) as unchanged:
                 pulse(browser, query, if_none_match=answer["ETag"])
             counts.append((len(captured), len(unchanged)))
-        assert counts == [(19, 6), (19, 6)]
+        assert counts == [(14, 6), (14, 6)]
 
     def test_is_for_people_alone_and_harms_nobody_who_asks_nonsense(self):
         assert Client().get(reverse("pulse")).status_code == 302

@@ -11,7 +11,8 @@ from tests.proposals.admin.pages import TOLD, hostile_proposal, signed_in
 
 @pytest.fixture
 def ada():
-    return signed_in("ada", ["policy-administrators"], is_superuser=True)
+    """Manages accounts by superuser status, and everything else by her groups."""
+    return signed_in("ada", ["policy-administrators", "auditors"], is_superuser=True)
 
 
 @pytest.fixture

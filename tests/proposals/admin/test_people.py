@@ -83,9 +83,9 @@ def test_a_new_account_and_a_new_password_are_told_and_the_password_is_not(ada):
 
 
 def test_a_change_of_a_groups_rights_is_told_in_the_ledger(ada):
-    group = Group.objects.get(name="auditors")
+    group = Group.objects.get(name="operators")
     kept = list(group.permissions.exclude(codename="view_agenttoken"))
-    form = {"name": "auditors", "permissions": [right.pk for right in kept]}
+    form = {"name": "operators", "permissions": [right.pk for right in kept]}
     assert ada.post(address(Group, "change", group.pk), form).status_code == 302
     [body] = auth_entries("group.changed")
     change = body["changes"]["permissions"]
