@@ -135,7 +135,35 @@ def listen_for_words() -> None:
     name_commands(BaseCommand)
     listen_for_log_lines()
     around(Process, "__init__", lambda _, made, *__, **___: leaks.current.files.add(made.log))
-    around(Installation, "__init__", lambda _, made, *__, **___: leaks.current.files.add(made.said))
+    before(Installation, "put_down", look_through)
+
+
+KEPT = {
+    "secret_key": "encryption key",
+    "secrets_key": "encryption key",
+    "sealing_key": "sealing key",
+    "demonstration-agent-token": "agent's token",
+    "demonstration-provider-key": "secret of the provider",
+    "demonstration-sign-ins.txt": "demonstration's password",
+}
+
+
+def look_through(made: Any) -> None:
+    """A whole installation, before it is put down: what it printed, its logs, its databases.
+
+    It learns its secrets in processes of its own, and keeps them in files for those who need them.
+    """
+    watch = leaks.Watch()
+    for name, kind in KEPT.items():
+        path = made.folder / name
+        for line in path.read_text().splitlines() if path.exists() else ():
+            watch.learn(kind, line.split()[1] if name.endswith(".txt") else line[-40:])
+    watch.hear("words of an installation", made.words if made.said.exists() else "")
+    for pattern in ("logs/*", "*.sqlite3*"):
+        for path in made.folder.glob(pattern):
+            watch.hear(f"file {path.name} of an installation", path.read_bytes())
+    if found := leaks.conclude(watch, lambda: watch.among(watch.heard)):
+        leaks.tell(found)
 
 
 def overheard(name: str, parts: Any) -> Iterator[bytes]:

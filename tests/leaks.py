@@ -11,7 +11,7 @@ import html
 import json
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -44,7 +44,11 @@ MEANT = (
     Meant("invitation", r"mail", "it is for whoever is invited"),
     Meant("new-password link", r"page POST people/.*/new-password/", "a new one, this once"),
     Meant("new-password link", r"mail", "it is for whoever forgot the old one"),
+    Meant("new-password link", r"table django_session.session_data", "while its form is open"),
     Meant("set-up code", r"output of start", "whoever reads the terminal may set up"),
+    Meant("set-up code", r"page POST setup/", "back to who typed it, with what else was wrong"),
+    Meant("demonstration's password", r"words of an installation", "how to sign in"),
+    Meant("second factor", r"page (GET|POST) account/authenticator/", "a new one, to be scanned"),
 )
 
 
@@ -111,13 +115,16 @@ class Watch:
         return {value: kind for value, kind in self.secrets.items() if value not in again}
 
     def leaks(self) -> list[str]:
-        """Every place that holds a secret and is not meant to."""
+        """Every place of this test that holds a secret and is not meant to."""
         if not self.secrets:
             return []
         for path in self.files:
             if path.exists():
                 self.hear(f"file {path.name}", path.read_bytes())
-        places = [*self.heard, *stored()]
+        return self.among([*self.heard, *stored()])
+
+    def among(self, places: list[Place]) -> list[str]:
+        """The same among these places alone."""
         self.searched = len(places)
         everything = "\0".join(place.text for place in places)
         found = {}
@@ -213,10 +220,10 @@ current = Watch()
 OWN = pytest.StashKey[Watch]()
 
 
-def conclude(watch: Watch) -> list[str]:
+def conclude(watch: Watch, look: Callable[[], list[str]]) -> list[str]:
     """Look, and add to the sum. Returns where secrets were found."""
     began = time.monotonic()
-    leaks = watch.leaks()
+    leaks = look()
     learnt = len(watch.learnt())
     figures.add(
         {
@@ -241,6 +248,8 @@ def pytest_sessionstart() -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     global current
     current = item.stash[OWN] = Watch()
+
+
 OWN = pytest.StashKey[Watch]()
 
 
@@ -254,8 +263,12 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         end(item, watch)
         raise
     if leaks := end(item, watch):
-        pytest.fail("Secrets were found:\n  " + "\n  ".join(leaks), pytrace=False)
+        tell(leaks)
     return outcome
+
+
+def tell(leaks: list[str]) -> None:
+    pytest.fail("Secrets were found:\n  " + "\n  ".join(leaks), pytrace=False)
 
 
 def end(item: pytest.Item, watch: Watch) -> list[str]:
@@ -264,7 +277,7 @@ def end(item: pytest.Item, watch: Watch) -> list[str]:
     for _, name, text in item._report_sections:
         if name in {"stdout", "stderr"}:
             watch.hear(f"output of the test ({name})", text)
-    leaks = conclude(watch)
+    leaks = conclude(watch, watch.leaks)
     if leaks:  # what pytest prints of a test that failed is no place for them either
         item._report_sections[:] = [
             (when, name, hide(text, watch.secrets)) for when, name, text in item._report_sections

@@ -108,10 +108,6 @@ def in_the_log_of_a_process(folder: Path) -> None:
     Process("worker", {}, folder / "worker.log").log.write_text(SECRET)
 
 
-def in_words_of_an_installation(folder: Path) -> None:
-    Installation(folder / "data").said.write_text(SECRET)
-
-
 def in_another_spelling(folder: Path) -> None:
     logging.getLogger("proposals").error(base64.b64encode(f"shop:{SECRET}".encode()).decode())
 
@@ -128,7 +124,6 @@ PLANTED: dict[Callable[[Path], None], set[str]] = {
     in_a_mail: {"mail"},
     in_words_of_a_command: {"output of test_leaks"},
     in_the_log_of_a_process: {"file worker.log"},
-    in_words_of_an_installation: {"file data.out"},
     in_another_spelling: {"log proposals"},
 }
 
@@ -141,6 +136,22 @@ def test_a_secret_is_found(plant: Any, watch: leaks.Watch, tmp_path: Path):
     found = watch.leaks()
     assert {f"secret in {place}" for place in PLANTED[plant]} <= set(found)
     assert not any("planted/Leak" in one for one in found)
+
+
+def test_an_installation_is_looked_through_before_it_is_put_down(tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setattr(leaks, "figures", leaks.Figures())
+    made = Installation(tmp_path / "data")
+    (made.folder / "logs").mkdir(parents=True)
+    (made.folder / "demonstration-agent-token").write_text("cs_0123_Planted-4471\n")
+    (made.folder / "demonstration-sign-ins.txt").write_text("rita  Sign-in-4471   Reviewer\n")
+    made.said.write_text("Sign in as rita with Sign-in-4471")
+    made.put_down()
+    (made.folder / "logs" / "web.log").write_text("Bearer cs_0123_Planted-4471, Sign-in-4471")
+    with pytest.raises(pytest.fail.Exception) as told:
+        made.put_down()
+    for kind in ("agent's token", "demonstration's password"):
+        assert f"{kind} in file web.log of an installation" in str(told.value)
+    assert "4471" not in str(told.value)
 
 
 class TestALesson:
