@@ -135,21 +135,21 @@ def listen_for_words() -> None:
     name_commands(BaseCommand)
     listen_for_log_lines()
     around(Process, "__init__", lambda _, made, *__, **___: leaks.current.files.add(made.log))
-    before(Installation, "put_down", look_through)
+    around(Installation, "put_down", lambda _, made: look_through(made))
 
 
 KEPT = {
     "secret_key": "encryption key",
     "secrets_key": "encryption key",
     "sealing_key": "sealing key",
-    "demonstration-agent-token": "agent's token",
+    "demonstration-agent-token": "demonstration's token",
     "demonstration-provider-key": "secret of the provider",
     "demonstration-sign-ins.txt": "demonstration's password",
 }
 
 
 def look_through(made: Any) -> None:
-    """A whole installation, before it is put down: what it printed, its logs, its databases.
+    """A whole installation that was put down: what it printed, its logs, its databases.
 
     It learns its secrets in processes of its own, and keeps them in files for those who need them.
     """

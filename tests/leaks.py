@@ -14,13 +14,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, quote_plus
 
 import pytest
-from django.core import signing
-from django.db import DatabaseError, connections
+from django.conf import settings
+from django.db import Error, connections
 
 SHORTEST = 8
 ORDINARY = re.compile(r"[a-z]+([ -][a-z]+)*|\d+")
@@ -47,6 +48,7 @@ MEANT = (
     Meant("new-password link", r"table django_session.session_data", "while its form is open"),
     Meant("set-up code", r"output of start", "whoever reads the terminal may set up"),
     Meant("set-up code", r"page POST setup/", "back to who typed it, with what else was wrong"),
+    Meant("demonstration's token", r"words of an installation", "in a line to try, as its agent"),
     Meant("demonstration's password", r"words of an installation", "how to sign in"),
     Meant("second factor", r"page (GET|POST) account/authenticator/", "a new one, to be scanned"),
 )
@@ -156,7 +158,7 @@ def stored() -> Iterator[Place]:
                 text = "\0".join(filter(None, map(readable, values)))
                 if text:
                     yield Place(f"table {table}.{name}", text + opened(name, values))
-    except DatabaseError:
+    except Error:
         figures.unread += 1
     except RuntimeError as refusal:  # pytest-django's, where a test asked for no database
         if "Database access not allowed" not in str(refusal):
@@ -178,8 +180,8 @@ def opened(column: str, values: Iterable[Any]) -> str:
     """What sessions hold: they are stored compressed."""
     if column != "session_data":
         return ""
-    salt = "django.contrib.sessions.SessionStore"
-    return "".join(f"\0{json.dumps(signing.loads(value, salt=salt))}" for value in values)
+    store = import_module(settings.SESSION_ENGINE).SessionStore()
+    return "".join(f"\0{json.dumps(store.decode(value))}" for value in values)
 
 
 # The run
