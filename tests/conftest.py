@@ -28,6 +28,7 @@ WhiteNoiseMiddleware.add_files_from_finders = _look_for_files_once
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 pytest_plugins = [
+    "tests.leaks",
     "tests.shop_fixture",
     "tests.target_fixture",
     "tests.toys",

@@ -20,7 +20,7 @@ from ledger import clock
 from proposals import defaults, dispatch, execution, idempotency, services, tokens
 from proposals.models import Agent, Execution, Proposal
 
-PASSWORD = "correct horse battery staple"
+PASSWORD = "Correct-Horse-7-Battery-Staple"
 numbers = itertools.count(1)
 
 

@@ -185,14 +185,16 @@ class TestTheKey:
             vault.path().unlink()
         database = Database.objects.get()
         place = {field: getattr(database, field) for field in services.databases.PLACE}
-        services.change_database(name="crm", changes=place, password="another one", person=paula())
+        services.change_database(
+            name="crm", changes=place, password="another-One-5502", person=paula()
+        )
         wiring.refresh()
         assert "crm.customers" in tables.tables()
         assert "It needs its password again" not in crm_page()
 
     def test_opens_no_secret_that_was_moved_to_another_name(self):
         connect()
-        other = connect("another", name="other")
+        other = connect("another-One-5502", name="other")
         stolen = Secret.objects.exclude(name=other.secret_name).get()
         assert vault.open_sealed(stolen.name, stolen.sealed) == PLANTED
         assert vault.open_sealed(other.secret_name, stolen.sealed) is None
@@ -223,7 +225,7 @@ class TestRotation:
         self, django_capture_on_commit_callbacks
     ):
         database = connect()
-        lost = connect("another", name="other")
+        lost = connect("another-One-5502", name="other")
         Secret.objects.filter(name=lost.secret_name).update(sealed="damaged")
         with (
             django_capture_on_commit_callbacks(execute=True),

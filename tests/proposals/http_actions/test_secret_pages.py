@@ -40,8 +40,8 @@ class TestKeeping:
         secret = NamedSecret.objects.get()
         assert vault.reveal(secret.secret_name) == SENTINEL
         address = "/actions/secrets/stripe/replace/"
-        browser.post(address, {"origin": service.origin, "secret_value": "another-one-of-it"})
-        assert vault.reveal(secret.secret_name) == "another-one-of-it"
+        browser.post(address, {"origin": service.origin, "secret_value": "another-One-of-it-7"})
+        assert vault.reveal(secret.secret_name) == "another-One-of-it-7"
         page = Page(browser.get("/actions/secrets/"))
         assert "version 2" in page.text
         assert "nothing" in page.text
