@@ -100,6 +100,8 @@ class Watch:
     def learn(self, kind: str, value: Any) -> None:
         """Look for this value. What its own door says of it goes before a general word."""
         value = str(value or "")
+        if not value:
+            return
         reason = why_not(value)
         if reason:
             self.ignored[value] = reason

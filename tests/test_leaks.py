@@ -187,7 +187,7 @@ class TestALesson:
         kinds = {"invitation", "new-password link", "second factor"}
         assert kinds <= set(watch.learnt().values())
 
-    @pytest.mark.parametrize("value", ["short", "another one", "damaged-words", "12345678", ""])
+    @pytest.mark.parametrize("value", ["short", "another one", "damaged-words", "12345678"])
     def test_is_no_ordinary_word(self, watch: leaks.Watch, value: str):
         watch.learn("secret", value)
         assert not watch.secrets

@@ -300,7 +300,7 @@ class Scene:
             "do": "keep",
             "to": "off",
             "origin": "https://attacker.example",
-            "secret_value": "another-value-of-it",
+            "secret_value": "another-Value-of-it-3318",
             "is_meant": "on",
             "_save": "Save",
         }

@@ -96,7 +96,7 @@ class TestATargetOutOfReach:
     def test_is_tried_later_and_nothing_was_sent(self, defined: Service, settings, polly):
         closed = "http://127.0.0.1:1"
         settings.HTTP_HOSTS = ["127.0.0.1:1"]
-        services.keep_secret(name="other", origin=closed, value="planted-other", person=polly)
+        services.keep_secret(name="other", origin=closed, value="planted-Other-3318", person=polly)
         definition = pricing(defined, origin=closed)
         definition["authentication"]["secret"] = "other"
         action = define(definition, polly)

@@ -472,7 +472,7 @@ class TestWhoMay:
                 assert status == (200 if may else 403), address
         raw, before = refunding(defined, tier="low"), self.state()
         sent = {**typed(raw), "do": "keep", "text": "a: b", "origin": "https://else.example"}
-        sent |= {"secret_value": "another-value-of-it", "name": "new.thing", "is_meant": "on"}
+        sent |= {"secret_value": "another-Value-of-it-3318", "name": "new.thing", "is_meant": "on"}
         for address in ("new/", "try/", "import/", "payments.refund/change/", "secrets/keep/"):
             status = browser.post(f"/actions/{address}", sent).status_code
             assert (status != 403) == defines, address
