@@ -19,7 +19,7 @@ from ledger.canonical import digest
 from proposals import drafting, gate, replay, rights, rule_hits, services, text
 from proposals.console import presenters
 from proposals.console.forms import LARGEST_KEY
-from proposals.console.views import Request, find, people_only
+from proposals.console.views import Request, find, owners_too, people_only
 from proposals.exceptions import InvalidRequest, ProposalError
 from proposals.lifecycle import Status
 from proposals.models import Proposal, Rule
@@ -71,6 +71,7 @@ class RulesPage:
 
     def __init__(self, user: Any) -> None:
         self.may_change = rights.has(user, rights.CHANGE_RULES)
+        self.may_try = rights.may_view(user)  # a trial shows proposals of every agent
         edits = self.may_change and user.is_staff
         self.add_url = reverse("admin:proposals_rule_add") if edits else ""
         self.week = rule_hits.week()
@@ -98,7 +99,7 @@ def last_changed() -> dict[int, str]:
 
 
 @require_GET
-@people_only
+@owners_too
 def rules(request: Request) -> HttpResponse:
     """Which rules exist, who changed them, and what did they do last week?"""
     context = {"place": "rules", "page": RulesPage(request.user)}

@@ -61,6 +61,7 @@ CONSOLE = {
         proposals/<uuid:proposal_id>/
         proposals/<uuid:proposal_id>/outcome/
         proposals/<uuid:proposal_id>/undo/
+        rules/
     """,
     "RSOPA": r"""
         actions/
@@ -92,7 +93,6 @@ CONSOLE = {
         proposals/<uuid:proposal_id>/retry/
         pulse/
         recent/
-        rules/
         rules/<int:rule_id>/try/
         runs/
         runs/<int:run_id>/

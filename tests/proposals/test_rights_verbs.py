@@ -1,7 +1,7 @@
 """The table of who may do what, walked cell by cell: by the verbs themselves, on real proposals.
 
-An owner reads of rules and budgets what their own agent's page says; the lists of all agents are
-for those with the right to view.
+An owner reads the rules, and of budgets what their own agent's page says; the list of all budgets
+is for those with the right to view.
 """
 
 import copy
@@ -179,8 +179,10 @@ def configures(person, things, scene, opens, browser) -> str:
     if tried(lambda: services.lower_budget(person=person, **lower)):
         return "lower only"
     grants = opens(reverse("grants", args=[things.agent.pk]))
-    lists = opens(reverse("rules")) and opens(reverse("budgets"))
-    return "read" if grants and lists else "read its own" if grants else ""
+    if not opens(reverse("rules")):
+        return "grants alone" if grants else ""
+    budgets = opens(reverse("budgets"))
+    return "read" if grants and budgets else "read its own" if grants else "rules alone"
 
 
 def of_people(role, verb, scene) -> str:
@@ -191,7 +193,8 @@ def of_people(role, verb, scene) -> str:
 
 def of_owner(verb, scene) -> str:
     own, others = (may(scene.otto, verb, one, scene) for one in (scene.own, scene.others))
-    assert others == "", f"{verb} with what is another's: {others}"
+    shared = "rules alone"  # the rules are the same for every agent
+    assert others in {"", shared}, f"{verb} with what is another's: {others}"
     if verb in DECIDES:
         return "never own" if not own and owner_in_every_group_is_refused(verb, scene) else own
     return {"●": "own", "timeline": "own", "read its own": "read"}.get(own, own)
