@@ -37,6 +37,8 @@ def empty(connection: BaseDatabaseWrapper) -> None:
             cursor.execute("SET LOCAL session_replication_role = replica")
         for table in tables:
             cursor.execute(f"DELETE FROM {connection.ops.quote_name(table)}")
+        if connection.vendor == "sqlite":  # as after a test that was rolled back: from 1 again
+            cursor.execute("DELETE FROM sqlite_sequence WHERE name NOT LIKE 'django_%'")
 
 
 def filled(connection: BaseDatabaseWrapper) -> list[str]:
