@@ -5,6 +5,7 @@ delays, repeats and refuses, time goes by, others look again and die too, and pe
 is left to them. The checker then holds the provider's books against the product's.
 """
 
+import secrets
 import sys
 import time
 from collections import Counter
@@ -219,7 +220,9 @@ def play(
             break
         batch = range(start, min(start + BATCH, numbers.stop))
         tally.replay = f"--first {start} --cycles {len(batch)}"
-        agent = outside_world.make_agent(f"outside-{tally.seed}-{start}-{only}")
+        # The provider's books are new in each run, so what an earlier run proposed is not in them.
+        anew = secrets.token_hex(3)
+        agent = outside_world.make_agent(f"outside-{tally.seed}-{start}-{only}-{anew}")
         played = [Played(draw(tally.seed, number, only)) for number in batch]
         try:
             Batch(agent, played, provider, folder, tally).play()

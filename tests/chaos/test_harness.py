@@ -26,8 +26,7 @@ pytestmark = [
         ("stable keys", "outside --only keyed", 250, "it has 2 effects"),
         ("end of keys", "outside --only keyed", 267, "sent again when it was too old"),
         ("patience", "outside --only keyed", 1790, "it has 2 effects"),
-        # Two, or on a busy machine one that its proposal does not own up to.
-        ("second question", "outside --only others", 785, " effects"),
+        ("second question", "outside --only others", 785, "it has 2 effects"),
         ("restraint", "outside --only others", 274, "sent 2 times to what keeps no keys"),
     ],
 )
@@ -36,7 +35,9 @@ def test_a_missing_guard_is_noticed(shop, without, part, number, said):
     part, *only = part.split()
     script = [*only, "--seed", "3", "--first", str(number), "--cycles", "1"]
     faults: list[str] = []
-    for _ in range(3):  # the script is the same; what two processes do at one moment is not
+    # The script is the same; what two processes do at one moment is not. Only the outside begins
+    # afresh each time: what was written to the shop is there, and would be counted again.
+    for _ in range(3 if part == "outside" else 1):
         faults += play(part, shop.url, "--without", without, *script)["faults"]
         if any(said in fault for fault in faults):
             return
