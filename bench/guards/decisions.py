@@ -136,8 +136,8 @@ GUARDS = [
     Guard(
         "the ledger names an author who approves",
         "proposals/services/decisions.py",
-        '{"is_author": True} if authors.has_written(reviewer, check.revision) else {}',
-        "{}",
+        "    if authors.has_written(reviewer, check.revision):\n        facts",
+        "    if False:\n        facts",
         EDITED,
     ),
 ]

@@ -169,12 +169,20 @@ def store(
 ) -> Review:
     """Store the decision and its ledger entry."""
     now = clock.now()
-    stored = Review.objects.create(
-        proposal=proposal,
-        on_check=check,
-        digest=check.digest,
-        reviewer=reviewer,
-        reviewer_name=reviewer.get_full_name() or reviewer.get_username(),
+    facts = {
+        "reason_code": reason_code,
+        "sent_to_agent": is_for_agent,
+        "seconds": max(int((now - check.created_at).total_seconds()), 0),
+        **place.as_facts(),
+    }
+    if authors.has_written(reviewer, check.revision):
+        facts["is_author"] = True
+    return enter(
+        proposal,
+        check,
+        reviewer,
+        at=now,
+        facts=facts,
         decision=verdict,
         reason_code=reason_code,
         reason=reason,
@@ -182,27 +190,43 @@ def store(
         object=place.object,
         field=place.field,
         blocks=place.blocks,
-        created_at=now,
+    )
+
+
+def enter(
+    proposal: Proposal,
+    check: Check,
+    reviewer: Any,
+    *,
+    at: datetime,
+    facts: dict[str, Any],
+    **fields: Any,
+) -> Review:
+    """One row of a person's word on a check, and its ledger entry with these facts besides."""
+    stored = Review.objects.create(
+        proposal=proposal,
+        on_check=check,
+        digest=check.digest,
+        reviewer=reviewer,
+        reviewer_name=reviewer.get_full_name() or reviewer.get_username(),
+        created_at=at,
+        **fields,
     )
     entries.append(
         chain=proposal,
         kind="proposal.reviewed",
         actor=f"user:{reviewer.pk}",
         actor_name=stored.reviewer_name,
-        at=now,
+        at=at,
         body={
             "review": stored.pk,
-            "decision": str(verdict),
+            "decision": str(stored.decision),
             "digest": check.digest,
             "revision": check.revision.number,
             "tier": check.tier,
-            "reason_code": reason_code,
-            "reason": reason,
-            "sent_to_agent": is_for_agent,
-            "seconds": max(int((now - check.created_at).total_seconds()), 0),
-            **place.as_facts(),
+            "reason": stored.reason,
         }
-        | ({"is_author": True} if authors.has_written(reviewer, check.revision) else {}),
+        | facts,
         **proposal.look_ups(),
     )
     proposal.save_chain()

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from django.db import transaction
 
-from ledger import clock, entries
+from ledger import clock
 from proposals import attempts, bell, standing
 from proposals.exceptions import IllegalTransition, NotEligible, NotFound, StaleDigest
 from proposals.lifecycle import OPEN, Status, transition
 from proposals.models import Check, Execution, Proposal, Review
-from proposals.services.decisions import invalid
+from proposals.services.decisions import enter, invalid
 from proposals.services.endings import dequeue
 
 AGAIN = "A decision on this was withdrawn, so it was checked anew."
@@ -68,37 +68,16 @@ def store(
     proposal: Proposal, check: Check, reviewer: Any, taken: Review, reason: str, now: datetime
 ) -> Review:
     """Store that a decision is taken back, and its ledger entry."""
-    stored = Review.objects.create(
-        proposal=proposal,
-        on_check=check,
-        digest=check.digest,
-        reviewer=reviewer,
-        reviewer_name=reviewer.get_full_name() or reviewer.get_username(),
+    return enter(
+        proposal,
+        check,
+        reviewer,
+        at=now,
+        facts={"takes_back": taken.pk, "took_back": taken.decision},
         decision=Review.Decision.WITHDRAW,
         takes_back=taken,
         reason=reason,
-        created_at=now,
     )
-    entries.append(
-        chain=proposal,
-        kind="proposal.reviewed",
-        actor=f"user:{reviewer.pk}",
-        actor_name=stored.reviewer_name,
-        at=now,
-        body={
-            "review": stored.pk,
-            "decision": str(stored.decision),
-            "takes_back": taken.pk,
-            "took_back": taken.decision,
-            "digest": check.digest,
-            "revision": check.revision.number,
-            "tier": check.tier,
-            "reason": reason,
-        },
-        **proposal.look_ups(),
-    )
-    proposal.save_chain()
-    return stored
 
 
 def send_back(proposal: Proposal, stored: Review, execution: Execution | None) -> None:
