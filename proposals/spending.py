@@ -125,10 +125,10 @@ class Shedding:
         refuse(error, agent=self.agent, run=self.run, times=1 + shed)
 
 
-def count(name: str) -> None:
+def count(name: str, times: int = 1) -> None:
     cache.add(name, 0, 60)
     with suppress(ValueError):  # it may have been taken in between
-        cache.incr(name)
+        cache.incr(name, times)
 
 
 def taken(name: str) -> int:
@@ -142,9 +142,9 @@ def in_front_of(agent: str) -> str:
     return f"shed:{agent}:in-front"
 
 
-def shed_in_front(agent: str) -> None:
-    """Count a request that was refused before anything of it was read."""
-    count(in_front_of(agent))
+def shed_in_front(agent: str, times: int) -> None:
+    """Count requests that were refused before anything of them was read."""
+    count(in_front_of(agent), times)
 
 
 def named_object(params: dict[str, Any]) -> list[str]:

@@ -46,6 +46,13 @@ GUARDS = [
         "tests/proposals/test_budgets.py",
     ),
     Guard(
+        "a flood that goes on is shed after its first refusal",
+        "proposals/api/flood.py",
+        "most = MOST_IN_A_ROW if self.goes_on else",
+        "most = MOST_REFUSALS_PER_SECOND if self.goes_on else",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
         "expired and revoked tokens are refused",
         "proposals/tokens.py",
         "if stored.revoked_at is not None or stored.expires_at <= now:",

@@ -3,7 +3,8 @@
 Before the body is read or a row is asked for. Each process judges by what it refused itself, and
 only ever refuses: what it lets pass, the database judges as always. For the rest of that second, or
 until the budget has its next slot if that is sooner, the token's repeats, withdrawals and undos are
-refused too, and may be sent again a second later.
+refused too, and may be sent again a second later. Who goes on in the next second is shed after its
+first refusal there: a refusal by the database costs ten times one from here.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from proposals.api import problems
 from proposals.spending import shed_in_front
 
 MOST_REFUSALS_PER_SECOND = 20
+MOST_IN_A_ROW = 1  # refusals in a second, where the second before ended in shedding
 MOST_SENDERS = 10_000  # of the last second; beyond it nobody is remembered, and nobody shed
 DETAIL = "Refused again and again within a second; nothing was read. Wait before asking again."
 
@@ -29,17 +31,25 @@ class Sender:
 
     second: int
     agent: str
+    goes_on: bool  # it was shed in the second before
     refused: int = 0
+    shed: int = 0
+    told: int = 0  # of what was shed, what the sum of refusals knows
     opens_at: float = math.inf  # when the first of the budgets that refused has its next slot
 
     def is_shed(self, second: int) -> bool:
         """Whether its next request would only be refused like those before it."""
-        is_often = self.second == second and self.refused >= MOST_REFUSALS_PER_SECOND
+        most = MOST_IN_A_ROW if self.goes_on else MOST_REFUSALS_PER_SECOND
+        is_often = self.second == second and self.refused >= most
         return is_often and moment() < self.opens_at
 
 
 class FloodGate:
-    """Answers 429 `rate-limited` to POSTs of a token that was refused too often this second."""
+    """Answers 429 `rate-limited` to POSTs of a token that was refused too often this second.
+
+    What it sheds is counted here, and told to the sum of refusals when the next request of that
+    token is let through: a count in Redis for each would cost more than the shedding.
+    """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -52,10 +62,7 @@ class FloodGate:
             return self.get_response(request)
         # Hashed, so that no token stays in memory for longer than its request.
         name, second = hashlib.sha256(header.encode()).digest(), this_second()
-        sender = self.senders.get(name)
-        if sender and sender.is_shed(second):
-            if sender.agent:  # or the sum of a budget's refusals would count what others refused
-                shed_in_front(sender.agent)
+        if self.sheds(name, second):
             return problems.respond("rate-limited", 429, DETAIL, retry_after=1)
         response = self.get_response(request)
         token = getattr(request, "auth", None)  # left there by the agents' authentication
@@ -65,13 +72,28 @@ class FloodGate:
             self.remember(name, second, agent, getattr(response, "seconds_until_free", math.inf))
         return response
 
+    def sheds(self, name: bytes, second: int) -> bool:
+        """Whether to refuse it here; if not, what was refused here before it is told."""
+        with self.lock:
+            sender = self.senders.get(name)
+            if sender is None:
+                return False
+            if sender.is_shed(second):
+                sender.shed += 1
+                return True
+            untold, sender.told = sender.shed - sender.told, sender.shed
+        if untold and sender.agent:  # else the sum of a budget would count what others refused
+            shed_in_front(sender.agent, untold)
+        return False
+
     def remember(self, name: bytes, second: int, agent: str, until_free: float) -> None:
         with self.lock:
             sender = self.senders.get(name)
             if sender is None or sender.second != second:
                 if len(self.senders) >= MOST_SENDERS:
                     self.senders.clear()
-                sender = self.senders[name] = Sender(second, agent)
+                goes_on = sender is not None and sender.shed > 0 and second - sender.second == 1
+                sender = self.senders[name] = Sender(second, agent, goes_on)
             sender.refused += 1
             now = moment()
             known = sender.opens_at if sender.opens_at > now else math.inf

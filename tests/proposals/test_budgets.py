@@ -191,6 +191,26 @@ class TestRefusal:
         now[0] += 1
         assert loop.propose().json()["code"] == "budget-exceeded", "each second begins anew"
 
+    def test_a_flood_that_goes_on_is_shed_after_one_refusal_in_the_next_second(self, monkeypatch):
+        cap(limit=0)
+        now = [100]
+        monkeypatch.setattr(flood, "this_second", lambda: now[0])
+        client = client_for()
+
+        def told(times: int) -> list[str]:
+            return [client.propose().json()["code"] for _ in range(times)]
+
+        told(flood.MOST_REFUSALS_PER_SECOND + 1)
+        now[0] += 1
+        assert told(2) == ["budget-exceeded", "rate-limited"]
+        now[0] += 1
+        assert told(1) == ["budget-exceeded"]
+        now[0] += 1
+        assert told(2) == ["budget-exceeded"] * 2, "a second without shedding ends it"
+        told(flood.MOST_REFUSALS_PER_SECOND)
+        now[0] += 2
+        assert told(2) == ["budget-exceeded"] * 2, "a second of silence ends it too"
+
     def test_a_flood_is_let_through_again_as_soon_as_a_slot_is_free(self, monkeypatch):
         budget = cap(limit=1)
         monkeypatch.setattr(spending, "REMEMBERED_SECONDS", 0)
