@@ -4,13 +4,14 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db.models import OuterRef, Subquery
 from django.http import QueryDict
 from django.urls import reverse
 
 from proposals.console.lists import MOST_COUNTED, Place, items
 from proposals.console.personal import hour
 from proposals.console.presenters import DECISIONS
-from proposals.models import Proposal, Review
+from proposals.models import Proposal, Resolution, Review
 from proposals.models.desk import LONGEST_LIST
 
 # What was being committed while the list was read became visible a little after its own time.
@@ -71,12 +72,18 @@ def standing(proposal: Proposal) -> dict[str, Any]:
         "revision": proposal.revision_number,
         "digest": check.digest if check else "",
         "review": last.pk if last else 0,
+        "resolution": (last.last_resolution or 0) if last else 0,
     }
 
 
-def last_verdict(proposal: Proposal) -> Review | None:
-    """The latest that weighs: a verdict, or a comment that keeps everybody from approving."""
+def last_verdict(proposal: Proposal) -> Any:
+    """The latest that weighs: a verdict, or a comment that keeps everybody from approving.
+
+    None if nothing does. Its `last_resolution` names the comment that was resolved last, if any.
+    """
+    resolutions = Resolution.objects.filter(review__proposal=OuterRef("proposal")).order_by("-id")
     found = proposal.reviews.exclude(decision=Review.Decision.COMMENT, blocks=False)
+    found = found.annotate(last_resolution=Subquery(resolutions.values("pk")[:1]))
     return found.order_by("-id").first()
 
 
@@ -86,6 +93,8 @@ def of_proposal(proposal: Proposal, seen: QueryDict, user: Any) -> str:
     at = hour(proposal.updated_at)
     if str(now["review"]) != seen.get("review", "0"):
         said.append(verdict(last_verdict(proposal), user))
+    if str(now["resolution"]) != seen.get("resolution", "0"):
+        said.append(resolution(now["resolution"], user))
     if str(now["revision"]) != seen.get("revision", ""):
         said.append(f"Revision {now['revision']} was written at {at}.")
     elif now["digest"] != seen.get("digest", ""):
@@ -93,6 +102,21 @@ def of_proposal(proposal: Proposal, seen: QueryDict, user: Any) -> str:
     if now["status"] != seen.get("status", ""):
         said.append(f"Since {at} it is: {proposal.get_status_display().lower()}.")
     return " ".join(said)
+
+
+def resolution(resolution_id: int, user: Any) -> str:
+    """Whose comment no longer blocks approval, and who said so."""
+    found = Resolution.objects.select_related("review").filter(pk=resolution_id).first()
+    if found is None:
+        return ""
+    who = "You" if found.person_id == user.pk else found.person_name
+    whose = "their own"
+    if found.person_id != found.review.reviewer_id:
+        is_mine = found.review.reviewer_id == user.pk
+        whose = "your" if is_mine else f"{found.review.reviewer_name}’s"
+    elif who == "You":
+        whose = "your own"
+    return f"{who} resolved {whose} comment at {hour(found.created_at)}."
 
 
 def verdict(review: Review | None, user: Any) -> str:

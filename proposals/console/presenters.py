@@ -91,13 +91,23 @@ def rows(proposals: Iterable[Proposal], query: str = "", user: Any = None) -> li
         (revision.proposal_id, revision.number): revision.params
         for revision in Revision.objects.filter(proposal__in=unchecked)
     }
-    given = Counter(
-        Review.objects.standing_approvals()
+    weighing = (
+        Review.objects.weighing()
         .filter(proposal__in=[proposal.pk for proposal in listed if proposal.is_open])
-        .values_list("proposal_id", "digest")
+        .values_list("proposal_id", "digest", "blocks")
     )
+    given: Counter = Counter()
+    blocked = set()
+    for proposal_id, digest, blocks in weighing:
+        if blocks:
+            blocked.add(proposal_id)
+        else:
+            given[proposal_id, digest] += 1
     mine = decisions_of(user, listed) if user else {}
-    return [row(one, given, params, query, mine.get(one.pk, "")) for one in listed]
+    return [
+        row(one, given, params, query, decided=mine.get(one.pk, ""), is_blocked=one.pk in blocked)
+        for one in listed
+    ]
 
 
 def decisions_of(user: Any, listed: list[Proposal]) -> dict[Any, str]:
@@ -114,7 +124,9 @@ def row(
     given: Counter,
     params: dict[tuple[Any, int], Any],
     query: str,
+    *,
     decided: str,
+    is_blocked: bool,
 ) -> Row:
     check = proposal.current_check
     if check is None:
@@ -125,7 +137,7 @@ def row(
     return Row(
         proposal=proposal,
         sentence=sentence,
-        flags=flags(proposal, check),
+        flags=flags(proposal, check, is_blocked=is_blocked),
         checks=checks_in_short(check),
         approvals=approvals_in_short(proposal, check, given),
         url=reverse("proposal", args=[proposal.pk]) + query,
@@ -133,11 +145,15 @@ def row(
     )
 
 
-def flags(proposal: Proposal, check: Check | None) -> tuple[tuple[str, str], ...]:
+def flags(
+    proposal: Proposal, check: Check | None, *, is_blocked: bool = False
+) -> tuple[tuple[str, str], ...]:
     """What sets this one apart, as (word, kind of tag)."""
     found = []
     if proposal.status == Status.UNKNOWN:
         found.append(("outcome unknown", "removed"))
+    if is_blocked:
+        found.append(("blocked by a comment", "warning"))
     if proposal.is_observed:
         found.append(("observed only", ""))
     if proposal.is_undone:

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
 from ledger.append_only import AppendOnly, AppendOnlyQuerySet
 
@@ -20,15 +20,22 @@ class ReviewQuerySet(AppendOnlyQuerySet):
 
     def standing_approvals(self) -> "ReviewQuerySet":
         """Approvals that their reviewer neither withdrew nor overruled on the same digest since."""
-        overruled = Review.objects.filter(
-            proposal=OuterRef("proposal"),
-            digest=OuterRef("digest"),
-            reviewer=OuterRef("reviewer"),
-            decision__in=[Review.Decision.REQUEST_CHANGES, Review.Decision.REJECT],
-            id__gt=OuterRef("id"),
-        )
-        given = self.filter(decision=Review.Decision.APPROVE, withdrawal=None)
-        return given.exclude(Exists(overruled))
+        return self.filter(standing_approval())
+
+    def weighing(self) -> "ReviewQuerySet":
+        """What decides whether people have approved: standing approvals, and open objections."""
+        return self.filter(standing_approval() | Q(blocks=True, resolution=None))
+
+
+def standing_approval() -> Q:
+    overruled = Review.objects.filter(
+        proposal=OuterRef("proposal"),
+        digest=OuterRef("digest"),
+        reviewer=OuterRef("reviewer"),
+        decision__in=[Review.Decision.REQUEST_CHANGES, Review.Decision.REJECT],
+        id__gt=OuterRef("id"),
+    )
+    return Q(decision=Review.Decision.APPROVE, withdrawal=None) & ~Q(Exists(overruled))
 
 
 LONGEST_OBJECT, LONGEST_FIELD = 255, 255

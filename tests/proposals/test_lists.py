@@ -11,7 +11,7 @@ from django.urls import reverse
 from ledger import clock
 from proposals import services
 from proposals.management.commands.clock import Tidying
-from proposals.models import Proposal, StoredList
+from proposals.models import Proposal, Review, StoredList
 from proposals.models.desk import LIST_LIFETIME
 from tests import factories
 from tests.factories import make_person, work
@@ -184,6 +184,22 @@ class TestAStoredList:
         assert "you would be: senior-reviewers" in cells
 
 
+class TestAListsMarks:
+    def test_name_a_comment_that_blocks_until_it_is_resolved(self):
+        blocked, free = waiting(), waiting(params={"toy": "duck"})
+        ana = make_person("ana")
+        factories.review(blocked, "comment", reviewer=ana)
+        browser = signed_in()
+        assert "blocked by a comment" not in opened(browser)[0].text, "that one blocks nothing"
+        factories.review(blocked, "comment", reviewer=ana, blocks=True)
+        page, query = opened(browser)
+        assert listed(page) == ids(blocked, free)
+        assert page.text.count("blocked by a comment") == 1
+        assert "0 of 1" in page.text, "it fills no seat"
+        services.resolve_comment(review_id=Review.objects.latest("pk").pk, person=ana)
+        assert "blocked by a comment" not in again(browser, query).text
+
+
 class TestFilters:
     @pytest.mark.parametrize(
         "chosen",
@@ -339,6 +355,22 @@ class TestNewsOnTheReviewPage:
         factories.approve(proposal, reviewer=senior("sara"), fact="bear")
         facts = pulse(browser, query).json()
         assert facts["news"].startswith("Sara approved at ")
+        assert facts["stale"] is True
+
+    @pytest.mark.parametrize(
+        ("who", "said"),
+        [("rita", "You resolved your own comment at "), ("ana", "Ana resolved your comment at ")],
+    )
+    def test_tells_of_the_end_of_a_comment_that_blocked(self, who, said):
+        proposal = waiting()
+        browser = signed_in()
+        factories.review(proposal, "comment", about="bear", field="colour", blocks=True)
+        query = self.asked(browser, proposal)
+        written = Review.objects.get()
+        person = make_person(who)
+        services.resolve_comment(review_id=written.pk, person=person, reason="I have looked.")
+        facts = pulse(browser, query).json()
+        assert facts["news"].startswith(said)
         assert facts["stale"] is True
 
     def test_tells_of_another_result_of_the_checks_and_of_another_revision(self):
