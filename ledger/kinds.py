@@ -31,6 +31,7 @@ KINDS = {
         "execution.late_evidence",
         "execution.unsent",
         "execution.resent",
+        "execution.inquiry_wanted",
         "execution.asked",
         "execution.unclear",
     ),

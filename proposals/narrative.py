@@ -214,6 +214,9 @@ TELLERS: dict[str, Callable[[str, Body, LedgerEntry], str]] = {
     "execution.late_evidence": plainly("{who} was late: another worker had settled it first."),
     "execution.unsent": unsent,
     "execution.resent": plainly("{who} was about to send attempt {attempt} again, with its key."),
+    "execution.inquiry_wanted": plainly(
+        "{who} wanted the target asked at once about attempt {attempt}."
+    ),
     "execution.asked": plainly("{who} was about to ask the target about attempt {attempt}."),
     "execution.unclear": unclear,
     "breaker.opened": breaker_opened,

@@ -34,6 +34,7 @@ KINDS = {
     "execution.held": "held it back; nothing was written",
     "execution.unsent": "could not send it; nothing was written",
     "execution.resent": "is about to send it again, under the same key",
+    "execution.inquiry_wanted": "wanted the target asked at once",
     "execution.asked": "is about to ask the target",
     "execution.unclear": "still does not know what became of it",
     "execution.late_evidence": "heard an answer too late to settle it",

@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import breakers, rights, seats, settling, text
+from proposals import attempts, breakers, rights, seats, settling, text
 from proposals.exceptions import IllegalTransition, InvalidRequest, NotEligible, NotFound
 from proposals.lifecycle import Status, require, transition
 from proposals.models import Attestation, Breaker, Execution, Proposal
@@ -274,18 +274,19 @@ def close(execution: Execution, now: datetime, **changes: Any) -> None:
 
 
 def note(proposal: Proposal, execution: Execution, given: Attestation, now: datetime) -> None:
+    facts = {
+        "attempt": execution.attempt,
+        "key": execution.key,
+        "finding": given.finding,
+        "evidence": digest([given.reference, given.evidence]),
+    }
+    enter(proposal, "proposal.attested", now, given.person, facts)
+
+
+def enter(proposal: Proposal, kind: str, now: datetime, person: Any, facts: dict[str, Any]) -> None:
+    """Enter what a person did that leaves the status as it is."""
     entries.append(
-        chain=proposal,
-        kind="proposal.attested",
-        at=now,
-        body={
-            "attempt": execution.attempt,
-            "key": execution.key,
-            "finding": given.finding,
-            "evidence": digest([given.reference, given.evidence]),
-        },
-        **actor_of(given.person),
-        **proposal.look_ups(),
+        chain=proposal, kind=kind, at=now, body=facts, **actor_of(person), **proposal.look_ups()
     )
     proposal.save_chain()
 
@@ -294,8 +295,8 @@ def note(proposal: Proposal, execution: Execution, given: Attestation, now: date
 def ask_again(*, proposal_id: UUID, person: Any) -> None:
     """Have the target asked about an unknown outcome as soon as its answer can prove anything.
 
-    Raises NotFound, NotEligible, or IllegalTransition where the machine cannot ask it at all, or
-    somebody is asking.
+    Entered with who wanted it; wanted twice before it is asked, once. Raises NotFound, NotEligible,
+    or IllegalTransition where the machine cannot ask it at all, or somebody is asking.
     """
     proposal = locked(proposal_id)
     if not rights.has(person, rights.RETRY):
@@ -309,6 +310,8 @@ def ask_again(*, proposal_id: UUID, person: Any) -> None:
         raise IllegalTransition(
             "The machine cannot ask this target, or is asking it just now.", status=proposal.status
         )
+    if not execution.is_wanted:
+        enter(proposal, "execution.inquiry_wanted", now, person, attempts.facts_of(execution))
 
 
 @transaction.atomic

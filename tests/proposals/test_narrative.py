@@ -25,6 +25,7 @@ TOLD = [
     ),
     ("execution.unsent", {"attempt": 1, "error": "It is closed."}, "sent nothing in attempt 1"),
     ("execution.resent", {"attempt": 2}, "about to send attempt 2 again, with its key"),
+    ("execution.inquiry_wanted", {"attempt": 2}, "wanted the target asked at once about attempt 2"),
     ("execution.asked", {"attempt": 2}, "about to ask the target about attempt 2"),
     (
         "execution.unclear",

@@ -10,6 +10,7 @@ from budgets.charges import Unit
 from budgets.models import Budget, Reservation
 from ledger import clock
 from ledger.models import LedgerEntry
+from ledger.verify import Result, verify
 from proposals import breakers, execution, resolving, services
 from proposals.exceptions import (
     IllegalTransition,
@@ -511,6 +512,16 @@ class TestPeople:
         Execution.objects.update(ask_at=clock.now() + timedelta(hours=1))
         services.ask_again(proposal_id=proposal.pk, person=operator())
         assert ask(proposal).status == "committed"
+
+    def test_wanting_it_asked_is_entered_once_with_who_wanted_it(self, the_depot):
+        proposal = unknown(the_depot, Delivery.QUERYABLE)
+        olga = operator()
+        for _ in range(2):
+            services.ask_again(proposal_id=proposal.pk, person=olga)
+        [entry] = LedgerEntry.objects.filter(kind="execution.inquiry_wanted")
+        assert (entry.actor, entry.proposal) == (f"user:{olga.pk}", str(proposal.pk))
+        assert entry.body["attempt"] == 1
+        assert verify().result is Result.INTACT
 
     def test_cannot_have_a_target_asked_that_cannot_be_asked(self, stuck):
         ask(stuck)
