@@ -321,7 +321,8 @@ def answers_what_became_of_a_key(trial: Trial) -> None:
     """Asked about a key that it never saw, the target says that there was none."""
     if trial.action.delivery is not Delivery.QUERYABLE:
         raise Inapplicable(f"{trial.action.delivery} delivery is not asked.")
-    if trial.action.probe(trial.params, key=trial.new_key()) is not None:
+    expected = trial.action.preview(trial.params).before
+    if trial.action.probe(trial.params, key=trial.new_key(), expected=expected) is not None:
         raise Broken("probe() found an outcome for a key that was never used.")
 
 

@@ -250,15 +250,22 @@ class Action:
         """Whether the target can be asked what became of a key: QUERYABLE, and perhaps KEYED."""
         return self.delivery is Delivery.QUERYABLE
 
-    def probe(self, params: dict[str, Any], *, key: str) -> Outcome | None:
+    def probe(
+        self, params: dict[str, Any], *, key: str, expected: dict[str, Any]
+    ) -> Outcome | None:
         """Ask the target what became of `key`. Reads only. None when it knows nothing of it.
+
+        `expected` is what `apply` was given: the target as it was when this was prepared, which an
+        undo may need and the target no longer tells.
 
         "Knows nothing" is not "never": a late request may still arrive. Whatever it raises means
         that the target could not be asked; an OutcomeUnknown carries what it said as evidence.
         """
         raise NotImplementedError
 
-    def attested(self, params: dict[str, Any], *, reference: str) -> Outcome:
+    def attested(
+        self, params: dict[str, Any], *, reference: str, expected: dict[str, Any]
+    ) -> Outcome:
         """The outcome that a person vouches for, with the target's own reference of the effect."""
         return Outcome(result={"reference": reference}, after={}, evidence={"reference": reference})
 

@@ -235,7 +235,9 @@ def ask(inquiry: Claim) -> None:
     """Ask the target what became of the key. Reads only."""
     action = registry.get(inquiry.proposal.action)
     try:
-        outcome = action.probe(inquiry.params, key=inquiry.execution.key)
+        execution = inquiry.execution
+        expected = execution.of_check.before or {}
+        outcome = action.probe(inquiry.params, key=execution.key, expected=expected)
     except Exception as error:
         still_unknown(inquiry, error)
         return

@@ -116,7 +116,9 @@ class SendParcel(Action):
         depot.take(key, honours_keys=self.delivery is Delivery.KEYED)
         return self.outcome(params, key)
 
-    def probe(self, params: dict[str, Any], *, key: str) -> Outcome | None:
+    def probe(
+        self, params: dict[str, Any], *, key: str, expected: dict[str, Any]
+    ) -> Outcome | None:
         depot.probes.append(key)
         depot.fail("probe")
         return self.outcome(params, key) if key in depot.effects else None
@@ -131,7 +133,9 @@ class SendParcel(Action):
             else None,
         )
 
-    def attested(self, params: dict[str, Any], *, reference: str) -> Outcome:
+    def attested(
+        self, params: dict[str, Any], *, reference: str, expected: dict[str, Any]
+    ) -> Outcome:
         return Outcome(
             result={"parcel": params["parcel"], "reference": reference},
             after={params["parcel"]: {"sent": "yes"}},

@@ -132,7 +132,9 @@ class SendMail(Action):
             evidence=facts | {"reply": taken.reply, "reference": taken.queue_id or known_by},
         )
 
-    def attested(self, params: dict[str, Any], *, reference: str) -> Outcome:
+    def attested(
+        self, params: dict[str, Any], *, reference: str, expected: dict[str, Any]
+    ) -> Outcome:
         """`reference` is the Message-ID or the server's own id, as its log has it."""
         if not REFERENCE.fullmatch(reference):
             told = "The reference is the Message-ID or the mail server's own id, as its log has it."

@@ -151,7 +151,9 @@ class HttpWrite(Action):
     def can_probe(self, params: dict[str, Any]) -> bool:
         return self.write.probe is not None
 
-    def probe(self, params: dict[str, Any], *, key: str) -> Outcome | None:
+    def probe(
+        self, params: dict[str, Any], *, key: str, expected: dict[str, Any]
+    ) -> Outcome | None:
         probe: Any = self.write.probe
         values = {**self.values(params), "key": requests.shaped(self.write.key, key)}
         made = requests.make(self.defined, probe.request, values)
@@ -169,19 +171,22 @@ class HttpWrite(Action):
         reference = classing.reference_at(found, probe.reference) if probe.reference else ""
         return self.outcome(
             params,
-            {},
+            expected.get(self.resource(params)) or {},
             reference,
             calling.results(probe.result or self.write.result, found),
             evidence={**calling.evidence(answer, reference), "by": "probe"},
         )
 
-    def attested(self, params: dict[str, Any], *, reference: str) -> Outcome:
-        """What a person vouches for. Its undo is known if that is all it needs."""
+    def attested(
+        self, params: dict[str, Any], *, reference: str, expected: dict[str, Any]
+    ) -> Outcome:
+        """What a person vouches for. Its undo is known unless it needs more of the answer."""
         if not classing.REFERENCE.fullmatch(reference):
             detail = "A reference is one word of at most 200 plain characters."
             place = {"pointer": "/reference", "code": "invalid", "detail": detail}
             raise InvalidRequest(detail, errors=[place])
-        return self.outcome(params, {}, reference, {}, evidence={"reference": reference})
+        fields = expected.get(self.resource(params)) or {}
+        return self.outcome(params, fields, reference, {}, evidence={"reference": reference})
 
     # How
 

@@ -253,7 +253,11 @@ def attested_outcome(proposal: Proposal, execution: Execution, reference: str) -
     """What the action makes of a reference; an action that is gone makes nothing more of it."""
     try:
         action = registry.get(proposal.action)
-        return action.attested(execution.of_check.revision.params, reference=reference)
+        return action.attested(
+            execution.of_check.revision.params,
+            reference=reference,
+            expected=execution.of_check.before or {},
+        )
     except InvalidRequest:
         raise
     except Exception:

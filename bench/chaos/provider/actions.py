@@ -108,7 +108,9 @@ class ToProvider(Action):
             evidence={"status": status, "reference": reference},
         )
 
-    def probe(self, params: dict[str, Any], *, key: str) -> Outcome | None:
+    def probe(
+        self, params: dict[str, Any], *, key: str, expected: dict[str, Any]
+    ) -> Outcome | None:
         answer = ask("GET", f"{self.place}?reference={quote(key)}", {}, b"")
         if answer.status != 200:
             raise unclear(answer)
@@ -117,7 +119,9 @@ class ToProvider(Action):
             raise unclear(answer)
         return self.outcome(params, found[0], answer.status) if found else None
 
-    def attested(self, params: dict[str, Any], *, reference: str) -> Outcome:
+    def attested(
+        self, params: dict[str, Any], *, reference: str, expected: dict[str, Any]
+    ) -> Outcome:
         return self.outcome(params, {"id": reference}, 0)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from ledger import clock
 from proposals import services
 from proposals.exceptions import InvalidRequest, OutcomeUnknown, TargetRefused, TargetUnavailable
 from proposals.registry import Delivery, registry
@@ -55,8 +56,21 @@ class TestWithAProbeAlone:
         action = define(without_a_key(refunding(defined)), polly)
         defined.read = lambda asked: answer  # type: ignore[method-assign]
         with pytest.raises(OutcomeUnknown, match="says neither") as unclear:
-            action.probe(REFUND, key="k" * 52)
+            action.probe(REFUND, key="k" * 52, expected={})
         assert unclear.value.evidence["status"] == answer[0]
+
+    def test_what_was_found_is_taken_back_to_what_was_there_before(self, defined: Service, polly):
+        definition = without_a_key(pricing(defined))
+        definition["request"]["json"]["by"] = "{key}"
+        asking = {"path": "/items/{item}", "query": {"by": "{key}"}}
+        definition["probe"] = {"request": asking, "found": [200]}
+        assert define(definition, polly).delivery is Delivery.QUERYABLE
+        defined.hang_up_next()
+        proposal = look_again(asked("items.set_price", PRICE), after=61)
+        assert proposal.status == "committed", proposal.reason
+        undone = take_back(proposal)
+        assert undone.status == "committed", undone.reason
+        assert defined.items["lamp"]["price"] == "10.00"
 
 
 class TestWithNeither:
@@ -76,20 +90,41 @@ class TestWithNeither:
 class TestWhatAPersonVouchesFor:
     def test_can_be_taken_back_where_the_undo_needs_the_reference_alone(self, defined: Service):
         action = registry.get("payments.refund")
-        outcome = action.attested(REFUND, reference="re_77")
+        outcome = action.attested(REFUND, reference="re_77", expected={})
         assert outcome.result == {"reference": "re_77"}
         assert outcome.compensation.params["reference"] == "re_77"
         undo = registry.get("payments.refund.undo")
         assert undo.validate(outcome.compensation.params)
 
-    def test_cannot_be_taken_back_where_the_undo_needs_more(self, defined: Service):
-        outcome = registry.get("items.set_price").attested(PRICE, reference="any")
-        assert outcome.compensation is None
+    def test_is_taken_back_to_what_was_there_before(self, defined: Service, polly):
+        define(without_a_key(pricing(defined)), polly)
+        defined.hang_up_next()
+        proposal = asked("items.set_price", PRICE)
+        assert (proposal.status, defined.items["lamp"]["price"]) == ("unknown", "12.50")
+        services.attest(
+            proposal_id=proposal.pk,
+            person=factories.make_person("olga", groups=["operators"]),
+            authenticated_at=clock.now(),
+            finding="applied",
+            reference="seen",
+        )
+        undone = take_back(proposal)
+        assert undone.status == "committed", undone.reason
+        assert defined.items["lamp"]["price"] == "10.00"
+
+    def test_cannot_be_taken_back_where_the_undo_needs_more_of_the_answer(
+        self, defined: Service, polly
+    ):
+        definition = pricing(defined, result={"version": "/version"})
+        definition["undo"]["request"]["json"]["version"] = "{result.version}"
+        before = {"items/lamp": {"price": "10.00"}}
+        found = define(definition, polly).attested(PRICE, reference="any", expected=before)
+        assert found.compensation is None
 
     @pytest.mark.parametrize("reference", ["", "two words", "x" * 201, "ä"])
     def test_is_named_by_one_word(self, defined: Service, reference):
         with pytest.raises(InvalidRequest):
-            registry.get("payments.refund").attested(REFUND, reference=reference)
+            registry.get("payments.refund").attested(REFUND, reference=reference, expected={})
 
 
 class TestATargetOutOfReach:
