@@ -34,8 +34,8 @@ GUARDS = [
     Guard(
         "a flood is let through again when a slot is free",
         "proposals/api/flood.py",
-        "return is_often and moment() < self.opens_at",
-        "return is_often",
+        "return (is_often or is_close) and moment() < self.opens_at",
+        "return is_often or is_close",
         "tests/proposals/test_budgets.py",
     ),
     Guard(
@@ -50,6 +50,20 @@ GUARDS = [
         "proposals/api/flood.py",
         "most = MOST_IN_A_ROW if self.goes_on else",
         "most = MOST_REFUSALS_PER_SECOND if self.goes_on else",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "a flood that goes on is judged by one request at a time",
+        "proposals/api/flood.py",
+        "is_close = self.is_tried and second - self.second <= 1",
+        "is_close = False",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "a flood of one verb does not shut the others",
+        "proposals/api/flood.py",
+        """said = f"{request.path.rstrip('/').rpartition('/')[2]} {header}\"""",
+        "said = header",
         "tests/proposals/test_budgets.py",
     ),
     Guard(

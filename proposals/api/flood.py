@@ -2,9 +2,10 @@
 
 Before the body is read or a row is asked for. Each process judges by what it refused itself, and
 only ever refuses: what it lets pass, the database judges as always. For the rest of that second, or
-until the budget has its next slot if that is sooner, the token's repeats, withdrawals and undos are
-refused too, and may be sent again a second later. Who goes on in the next second is shed after its
-first refusal there: a refusal by the database costs ten times one from here.
+until the budget has its next slot if that is sooner, repeats of known keys are refused too, and may
+be sent again a second later; whoever floods one verb can still use the others. Who goes on in the
+next second is shed while its first request there is judged, and after it if that is refused: a
+refusal by the database costs ten times one from here.
 """
 
 import hashlib
@@ -27,7 +28,10 @@ DETAIL = "Refused again and again within a second; nothing was read. Wait before
 
 @dataclass
 class Sender:
-    """What one token was told within one second; its agent, if it was a budget that refused."""
+    """What one token was told to one verb within one second.
+
+    With its agent, if it was a budget that refused.
+    """
 
     second: int
     agent: str
@@ -35,17 +39,19 @@ class Sender:
     refused: int = 0
     shed: int = 0
     told: int = 0  # of what was shed, what the sum of refusals knows
+    is_tried: bool = False  # one of its requests is being judged, on behalf of all
     opens_at: float = math.inf  # when the first of the budgets that refused has its next slot
 
     def is_shed(self, second: int) -> bool:
         """Whether its next request would only be refused like those before it."""
         most = MOST_IN_A_ROW if self.goes_on else MOST_REFUSALS_PER_SECOND
         is_often = self.second == second and self.refused >= most
-        return is_often and moment() < self.opens_at
+        is_close = self.is_tried and second - self.second <= 1
+        return (is_often or is_close) and moment() < self.opens_at
 
 
 class FloodGate:
-    """Answers 429 `rate-limited` to POSTs of a token that was refused too often this second.
+    """Answers 429 `rate-limited` to what a token was refused too often this second.
 
     What it sheds is counted here, and told to the sum of refusals when the next request of that
     token is let through: a count in Redis for each would cost more than the shedding.
@@ -61,15 +67,20 @@ class FloodGate:
         if request.method != "POST" or not header or not request.path.startswith("/api/v1/"):
             return self.get_response(request)
         # Hashed, so that no token stays in memory for longer than its request.
-        name, second = hashlib.sha256(header.encode()).digest(), this_second()
+        said = f"{request.path.rstrip('/').rpartition('/')[2]} {header}"
+        name, second = hashlib.sha256(said.encode()).digest(), this_second()
         if self.sheds(name, second):
             return problems.respond("rate-limited", 429, DETAIL, retry_after=1)
-        response = self.get_response(request)
-        token = getattr(request, "auth", None)  # left there by the agents' authentication
-        if response.status_code == 429 and token is not None:
-            is_budget = "RateLimit" in response.headers
-            agent = str(token.agent_id) if is_budget else ""
-            self.remember(name, second, agent, getattr(response, "seconds_until_free", math.inf))
+        try:
+            response = self.get_response(request)
+            token = getattr(request, "auth", None)  # left there by the agents' authentication
+            if response.status_code == 429 and token is not None:
+                is_budget = "RateLimit" in response.headers
+                agent = str(token.agent_id) if is_budget else ""
+                until_free = getattr(response, "seconds_until_free", math.inf)
+                self.remember(name, second, agent, until_free)
+        finally:
+            self.judged(name)
         return response
 
     def sheds(self, name: bytes, second: int) -> bool:
@@ -82,9 +93,15 @@ class FloodGate:
                 sender.shed += 1
                 return True
             untold, sender.told = sender.shed - sender.told, sender.shed
+            sender.is_tried = sender.shed > 0
         if untold and sender.agent:  # else the sum of a budget would count what others refused
             shed_in_front(sender.agent, untold)
         return False
+
+    def judged(self, name: bytes) -> None:
+        with self.lock:
+            if name in self.senders:
+                self.senders[name].is_tried = False
 
     def remember(self, name: bytes, second: int, agent: str, until_free: float) -> None:
         with self.lock:
@@ -93,7 +110,8 @@ class FloodGate:
                 if len(self.senders) >= MOST_SENDERS:
                     self.senders.clear()
                 goes_on = sender is not None and sender.shed > 0 and second - sender.second == 1
-                sender = self.senders[name] = Sender(second, agent, goes_on)
+                untold = sender.shed - sender.told if sender else 0
+                sender = self.senders[name] = Sender(second, agent, goes_on, told=-untold)
             sender.refused += 1
             now = moment()
             known = sender.opens_at if sender.opens_at > now else math.inf

@@ -211,6 +211,40 @@ class TestRefusal:
         now[0] += 2
         assert told(2) == ["budget-exceeded"] * 2, "a second of silence ends it too"
 
+    def test_a_flood_that_goes_on_is_judged_by_one_request_at_a_time(self, monkeypatch):
+        cap(limit=0)
+        monkeypatch.setattr(spending, "REMEMBERED_SECONDS", 0)
+        now = [100]
+        monkeypatch.setattr(flood, "this_second", lambda: now[0])
+        client, meanwhile = client_for(), []
+        for _ in range(flood.MOST_REFUSALS_PER_SECOND + 1):
+            client.propose()
+        judge = spending.Shedding.refuse_if_remembered
+
+        def another_comes(shedding):
+            meanwhile.append(client.propose().json()["code"])
+            judge(shedding)
+
+        monkeypatch.setattr(spending.Shedding, "refuse_if_remembered", another_comes)
+        now[0] += 1
+        assert client.propose().json()["code"] == "budget-exceeded"
+        assert meanwhile == ["rate-limited"]
+        now[0] += 2
+        monkeypatch.setattr(spending.Shedding, "refuse_if_remembered", judge)
+        client.propose()
+        [counted] = Refusal.objects.values_list("count", flat=True)
+        assert counted == flood.MOST_REFUSALS_PER_SECOND + 4, "none is lost in the sum"
+
+    def test_a_flood_of_proposals_leaves_the_other_verbs_open(self, monkeypatch):
+        cap(limit=1)
+        monkeypatch.setattr(flood, "this_second", lambda: 100)
+        client = client_for()
+        stored = client.propose().json()
+        for _ in range(flood.MOST_REFUSALS_PER_SECOND):
+            client.propose()
+        assert client.propose().json()["code"] == "rate-limited"
+        assert client.post(f"/proposals/{stored['id']}/withdraw").status_code == 200
+
     def test_a_flood_is_let_through_again_as_soon_as_a_slot_is_free(self, monkeypatch):
         budget = cap(limit=1)
         monkeypatch.setattr(spending, "REMEMBERED_SECONDS", 0)
