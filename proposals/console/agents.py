@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from proposals import ownership, rights, services, text
+from proposals.console.admission import Request, owners_too, people_only, wants_part
 from proposals.console.agent_forms import (
     GrantForm,
     IssueForm,
@@ -25,7 +26,6 @@ from proposals.console.agent_forms import (
 from proposals.console.agent_pages import AgentPage, AgentsPage, Granted, GrantsPage, counted
 from proposals.console.forms import Refusable
 from proposals.console.observed import ObservedPage
-from proposals.console.views import Request, owners_too, people_only, wants_part
 from proposals.exceptions import InvalidRequest, NotFound, ProposalError
 from proposals.models import Agent
 

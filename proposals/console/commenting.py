@@ -9,10 +9,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from proposals import services, text
+from proposals.console.admission import Request, find, people_only
 from proposals.console.forms import DecisionForm, ReasonForm
 from proposals.console.lists import Place
 from proposals.console.pages import ReviewPage
-from proposals.console.views import Request, find, kept_reason, people_only
+from proposals.console.views import kept_reason
 from proposals.exceptions import AlreadyDecided, IllegalTransition, ProposalError
 from proposals.lifecycle import Status
 from proposals.models import Proposal

@@ -12,8 +12,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from proposals import rights, services
 from proposals.actions import tables
+from proposals.console.admission import Request, people_only
 from proposals.console.database_forms import ConnectionForm
-from proposals.console.views import Request, people_only
 from proposals.exceptions import InvalidRequest, NotFound, ProposalError
 from proposals.models import Database, DescribedTable
 from proposals.targets import grants, inspection, wiring

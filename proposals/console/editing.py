@@ -12,11 +12,11 @@ from django.views.decorators.http import require_http_methods
 
 from proposals import services
 from proposals.console import param_fields
+from proposals.console.admission import Request, find, people_only
 from proposals.console.forms import Refusable
 from proposals.console.lists import Place
 from proposals.console.pages import Page
 from proposals.console.param_fields import PREFIX, Slot
-from proposals.console.views import Request, find, people_only
 from proposals.exceptions import (
     IllegalTransition,
     InvalidRequest,

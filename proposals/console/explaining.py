@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET
 
 from ledger import access
 from proposals import rights, story
-from proposals.console.views import Request, people_only
+from proposals.console.admission import Request, people_only
 from proposals.exceptions import NotFound
 
 NO_RIGHT = "Reading the ledger takes a right of its own, which auditors have."

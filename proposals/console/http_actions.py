@@ -11,9 +11,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from ledger.canonical import digest
 from proposals import rights, services
 from proposals.console import http_sources
+from proposals.console.admission import Request, people_only
 from proposals.console.http_listing import ActionPage, ActionsPage
 from proposals.console.http_meaning import meaning_of
-from proposals.console.views import Request, people_only
 from proposals.exceptions import InvalidRequest, NotFound, ProposalError
 from proposals.http_actions import reading
 from proposals.models import HttpAction

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from proposals import services
 from proposals.console import http_lines, http_sources
+from proposals.console.admission import Request, people_only
 from proposals.console.http_action_forms import DefinitionForm, can_show
 from proposals.console.http_actions import find, may_define, require
 from proposals.console.http_explained import ANSWERS, EXPLAINED, SKETCHES
@@ -16,7 +17,6 @@ from proposals.console.http_listing import agents_that_may
 from proposals.console.http_meaning import Meaning, meaning_of
 from proposals.console.http_sources import Placed
 from proposals.console.http_trying import TryPage
-from proposals.console.views import Request, people_only
 from proposals.exceptions import InvalidRequest, ProposalError
 from proposals.http_actions import ready
 from proposals.models import HttpAction, NamedSecret

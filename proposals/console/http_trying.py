@@ -11,9 +11,9 @@ from django.views.decorators.http import require_http_methods
 
 from proposals import services
 from proposals.console import diff, http_sources, presenters
+from proposals.console.admission import Request, people_only
 from proposals.console.forms import Refusable
 from proposals.console.http_actions import find, may_define, may_try, require
-from proposals.console.views import Request, people_only
 from proposals.exceptions import InvalidParams, InvalidRequest, ProposalError
 from proposals.http_actions import loading, parameters, reading
 from proposals.models import HttpAction

@@ -11,8 +11,8 @@ from django.views.decorators.http import require_http_methods
 from budgets.models import Budget
 from budgets.standings import plain
 from proposals import rights, services
+from proposals.console.admission import Request, people_only
 from proposals.console.budgets import covers
-from proposals.console.views import Request, people_only
 from proposals.exceptions import ProposalError
 
 NO_RIGHT = "Lowering a budget takes a right that you do not have; an operator has it."

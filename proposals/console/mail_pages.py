@@ -12,9 +12,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from ledger.canonical import digest
 from proposals import rights, services
 from proposals.actions import addresses, email, mailing, smtp
+from proposals.console.admission import Request, people_only
 from proposals.console.databases import CHANGES_SHOWN, NO_RIGHT, switched
 from proposals.console.mail_forms import DomainsForm, TemplateForm, initial_of
-from proposals.console.views import Request, people_only
 from proposals.exceptions import (
     InvalidRequest,
     NotFound,

@@ -12,8 +12,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from proposals import rights, services
+from proposals.console.admission import Request, people_only
 from proposals.console.forms import Refusable
-from proposals.console.views import Request, people_only
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.models import Letter, Notice, NoticePreference, Webhook
 from proposals.notices import audience

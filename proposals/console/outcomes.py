@@ -18,18 +18,11 @@ from django_htmx.http import reswap, retarget
 from ledger.models import LedgerEntry
 from proposals import rights, seats, services, sign_ins, text
 from proposals.console import presenters
+from proposals.console.admission import Request, find, onwards, owners_too, people_only, wants_part
 from proposals.console.forms import Refusable
 from proposals.console.outside import Next, Outlook, unknown_execution
 from proposals.console.unknowns import FOUND
-from proposals.console.views import (
-    Request,
-    again_url,
-    find,
-    onwards,
-    owners_too,
-    people_only,
-    wants_part,
-)
+from proposals.console.views import again_url
 from proposals.exceptions import (
     IllegalTransition,
     InvalidRequest,

@@ -19,8 +19,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from ledger import clock
 from proposals import mail, people, rights, services
+from proposals.console.admission import Request, View, people_only
 from proposals.console.people_forms import GroupsForm, Invite
-from proposals.console.views import Request, View, people_only
 from proposals.exceptions import InvalidRequest, NotFound, ProposalError
 from proposals.models import Invitation
 from proposals.services.decisions import is_recent

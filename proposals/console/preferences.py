@@ -6,9 +6,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
 from proposals import services
+from proposals.console.admission import Request, people_only
 from proposals.console.forms import PreferencesForm
 from proposals.console.personal import preferences_of
-from proposals.console.views import Request, people_only
 from proposals.exceptions import InvalidRequest
 
 

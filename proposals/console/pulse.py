@@ -11,8 +11,8 @@ from django.views.decorators.http import require_GET
 
 from ledger.models import LedgerEntry
 from proposals.console import lists, news
+from proposals.console.admission import Request, people_only
 from proposals.console.lists import Place
-from proposals.console.views import Request, people_only
 from proposals.models import Proposal
 
 STALE_SECONDS = 60  # what falls due changes a count without anybody doing anything

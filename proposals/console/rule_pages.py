@@ -18,8 +18,8 @@ from django.views.decorators.http import require_GET, require_http_methods
 from ledger.canonical import digest
 from proposals import drafting, gate, replay, rights, rule_hits, services, text
 from proposals.console import presenters
+from proposals.console.admission import Request, find, owners_too, people_only
 from proposals.console.forms import LARGEST_KEY
-from proposals.console.views import Request, find, owners_too, people_only
 from proposals.exceptions import InvalidRequest, ProposalError
 from proposals.lifecycle import Status
 from proposals.models import Proposal, Rule

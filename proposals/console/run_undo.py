@@ -13,10 +13,10 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from proposals import rights, services
 from proposals.console import presenters
+from proposals.console.admission import Request, people_only, wants_part
 from proposals.console.forms import LARGEST_KEY, RunUndoForm
 from proposals.console.pages import conflict_rows
 from proposals.console.runs import address, key_of, run_freeze
-from proposals.console.views import Request, people_only, wants_part
 from proposals.exceptions import InvalidRequest, ProposalError
 from proposals.lifecycle import Status
 from proposals.models import Run, RunUndo, RunUndoStep

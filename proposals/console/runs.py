@@ -16,13 +16,13 @@ from budgets import standings
 from budgets.models import Budget
 from proposals import rights
 from proposals.console import presenters
+from proposals.console.admission import Request, people_only
 from proposals.console.budgets import Cap, Meter
 from proposals.console.forms import LARGEST_KEY
 from proposals.console.lists import UNLISTED
 from proposals.console.pages import effect_in_words
 from proposals.console.presenters import Row
 from proposals.console.run_sums import Sums, sums
-from proposals.console.views import Request, people_only
 from proposals.lifecycle import Status
 from proposals.models import Agent, Freeze, Proposal, Review, Run, RunUndo
 from proposals.policy import Effect

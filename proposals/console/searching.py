@@ -16,9 +16,9 @@ from django.views.decorators.http import require_GET
 
 from proposals import text
 from proposals.console import presenters
+from proposals.console.admission import Request, people_only
 from proposals.console.forms import LARGEST_KEY
 from proposals.console.lists import UNLISTED
-from proposals.console.views import Request, people_only
 from proposals.models import Agent, IdempotencyKey, Proposal, Run
 
 LONGEST = 50

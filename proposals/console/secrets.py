@@ -10,10 +10,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods
 
 from proposals import redaction, services
+from proposals.console.admission import Request, people_only
 from proposals.console.forms import Refusable
 from proposals.console.http_actions import may_define, require
 from proposals.console.http_listing import all_secrets, secret_state
-from proposals.console.views import Request, people_only
 from proposals.exceptions import InvalidRequest, ProposalError
 from proposals.models import HttpAction, NamedSecret
 

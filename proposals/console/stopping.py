@@ -14,9 +14,9 @@ from django.views.decorators.http import require_GET, require_POST
 from ledger.models import LedgerEntry
 from proposals import freezing, rights, services, text
 from proposals.console import presenters
+from proposals.console.admission import Request, people_only
 from proposals.console.context import may_stop
 from proposals.console.forms import FreezeForm, LiftForm, Refusable, ResumeForm, SuspendForm
-from proposals.console.views import Request, people_only
 from proposals.exceptions import InvalidRequest, ProposalError
 from proposals.models import Agent, Freeze
 

@@ -9,9 +9,9 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from ledger.canonical import digest
 from proposals import services, text
+from proposals.console.admission import Request, people_only
 from proposals.console.database_forms import IDENTIFIER, TableForm, initial_of
 from proposals.console.databases import find, may_configure, require, switched
-from proposals.console.views import Request, people_only
 from proposals.exceptions import InvalidRequest, NotFound, ProposalError
 from proposals.models import Database, DescribedTable
 from proposals.targets import examples, grants, inspection, wiring

@@ -16,9 +16,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from proposals import rights, services, text
 from proposals.console import presenters
+from proposals.console.admission import Request, people_only
 from proposals.console.forms import LARGEST_KEY
 from proposals.console.outside import DELIVERIES, Next, Outlook
-from proposals.console.views import Request, people_only
 from proposals.exceptions import NotFound, ProposalError
 from proposals.lifecycle import Status
 from proposals.models import Attestation, Breaker, Execution

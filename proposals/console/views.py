@@ -1,30 +1,31 @@
-"""The people's door. Sessions only; one service call per view; what is refused is shown."""
+"""The queue, the review and what is decided there: one service call per view."""
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.views import redirect_to_login
-from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404, redirect, render
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.http import urlencode
-from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
-from django_htmx.http import HttpResponseClientRedirect, push_url, reswap, retarget
-from django_htmx.middleware import HtmxDetails
+from django_htmx.http import push_url, reswap, retarget
 
-from proposals import ownership, people, rights, services, sign_ins, text
+from proposals import ownership, rights, services, sign_ins, text
 from proposals.console import lists, presenters, worklist, writes
+from proposals.console.admission import (
+    Request,
+    find,
+    onwards,
+    owners_too,
+    people_only,
+    wants_part,
+)
 from proposals.console.budgets import BudgetsPage
 from proposals.console.forms import DecisionForm, ReasonForm, UndoForm, WriteFilters
 from proposals.console.lists import Place
 from proposals.console.pages import Page, ReviewPage, UndoView
-from proposals.console.personal import preferences_of
 from proposals.exceptions import (
     ActionError,
     AlreadyDecided,
@@ -39,81 +40,13 @@ from proposals.exceptions import (
 from proposals.lifecycle import Status
 from proposals.models import Proposal, Review
 from proposals.services.decisions import is_recent
-from proposals.targets import wiring
 
-NO_RIGHT = "Your account is not in a group that may open the console."
 REASONS_KEPT = 5
 TOO_OLD = (
     "Nothing was recorded yet: approving at high tier takes a sign-in of the last ten minutes. "
     "Sign in again, then decide; your reason is kept."
 )
 NO_SUCH_FIELD = "This shows no such field to comment on; a comment is about the whole."
-View = Callable[..., HttpResponse]
-
-
-class Request(HttpRequest):
-    """A request as the middleware leaves it."""
-
-    htmx: HtmxDetails
-
-
-def people_only(view: View) -> View:
-    """For people with the right to view: signed in by session, never by a token."""
-    return guarded(view, rights.may_view)
-
-
-def owners_too(view: View) -> View:
-    """Also for whoever owns an agent; the view then shows them nothing but what is theirs."""
-    return guarded(view, ownership.may_open)
-
-
-def guarded(view: View, may_open: Callable[[Any], bool]) -> View:
-    @never_cache
-    @wraps(view)
-    def guard(request: Request, **named: Any) -> HttpResponse:
-        if not request.user.is_authenticated:
-            return to_sign_in(request, named)
-        if not may_open(request.user):
-            raise PermissionDenied(NO_RIGHT)
-        with timezone.override(preferences_of(request.user).zone):
-            return view(request, **named)
-
-    return guard
-
-
-def to_sign_in(request: Request, named: dict[str, Any]) -> HttpResponse:
-    """Sign in, then come back to the page; a form that was sent leads back to what it is of."""
-    back = request.get_full_path()
-    if request.method != "GET":
-        back = reverse("queue")
-        for of in ("proposal", "agent"):
-            if f"{of}_id" in named:
-                back = reverse(of, args=[named[f"{of}_id"]])
-    first = not people.anybody_can_sign_in()
-    answer = HttpResponseRedirect(reverse("setup")) if first else redirect_to_login(back)
-    return HttpResponseClientRedirect(answer.url) if request.htmx else answer
-
-
-def onwards(request: Request, url: str) -> HttpResponse:
-    """Go to another page, whichever way the form was sent."""
-    return HttpResponseClientRedirect(url) if request.htmx else HttpResponseRedirect(url)
-
-
-def wants_part(request: Request) -> bool:
-    return bool(request.htmx) and not request.htmx.history_restore_request
-
-
-def find(proposal_id: UUID, user: Any) -> Proposal:
-    """What there is for this person; what is others' looks the same as what is not there."""
-    related = (
-        "agent__owner",
-        "run",
-        "proposer",
-        "current_check__revision",
-    )
-    wiring.refresh()  # what a page says of an action is what is in force now
-    seen = ownership.proposals_for(user).select_related(*related)
-    return get_object_or_404(seen, pk=proposal_id)
 
 
 @require_GET

@@ -9,10 +9,10 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST
 
 from proposals import services
+from proposals.console.admission import Request, find, people_only
 from proposals.console.forms import DecisionForm, Refusable
 from proposals.console.lists import Place
 from proposals.console.pages import Page, ReviewPage
-from proposals.console.views import Request, find, people_only
 from proposals.exceptions import InvalidRequest, NotFound, ProposalError
 from proposals.lifecycle import Status
 
