@@ -302,9 +302,9 @@ class TestThePageOfOne:
     @pytest.mark.parametrize(
         ("attested", "words"),
         [
-            (lambda self, params, reference: SendParcel.outcome(self, params, "k"), "can be"),
-            (lambda self, params, reference: plain_outcome(), "cannot be undone from here"),
-            (lambda self, params, reference: refuse(), "shows then"),
+            (lambda self, params, **_: SendParcel.outcome(self, params, "k"), "can be"),
+            (lambda self, params, **_: plain_outcome(), "cannot be undone from here"),
+            (lambda self, params, **_: refuse(), "shows then"),
         ],
     )
     def test_says_whether_it_could_be_undone_then(self, monkeypatch, attested, words):
