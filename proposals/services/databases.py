@@ -18,6 +18,7 @@ from proposals.actions import tables
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.models import Database, DescribedTable
 from proposals.services.configuration import record_change
+from proposals.services.switching import switch, switching
 from proposals.targets import wiring
 
 # Whoever changes one of these decides where the stored password is sent, so it is asked for again.
@@ -93,16 +94,14 @@ def switch_database(*, name: str, is_enabled: bool, person: Any) -> Database:
     Stopping takes the right to freeze, starting again the right to configure. The same again is no
     change. Raises NotEligible, NotFound.
     """
-    require_switch(person, is_enabled)
-    with transaction.atomic():
-        freezing.take_gate()
+    with switching(is_enabled, person=person, require_configure=require_configure):
         database = lock(name)
-        if database.is_enabled != is_enabled:
-            database.is_enabled = is_enabled
-            database.save(update_fields=["is_enabled", "updated_at"])
-            kind = "database.enabled" if is_enabled else "database.disabled"
-            record(database, kind, person, {"name": name})
-            wiring.announce()
+        switch(
+            database,
+            is_enabled,
+            person=person,
+            enter=lambda way: record(database, f"database.{way}", person, {"name": name}),
+        )
     return database
 
 
@@ -133,19 +132,18 @@ def describe_table(*, database: str, name: str, definition: Any, person: Any) ->
 
 def switch_table(*, database: str, name: str, is_enabled: bool, person: Any) -> DescribedTable:
     """The same as `switch_database`, for one table."""
-    require_switch(person, is_enabled)
-    with transaction.atomic():
-        freezing.take_gate()
+    with switching(is_enabled, person=person, require_configure=require_configure):
         owner = lock(database)
         row = DescribedTable.objects.filter(database=owner, name=name).first()
         if row is None:
             raise NotFound
-        if row.is_enabled != is_enabled:
-            row.is_enabled = is_enabled
-            row.save(update_fields=["is_enabled", "updated_at"])
-            kind = "table.enabled" if is_enabled else "table.disabled"
-            record(owner, kind, person, {"table": f"{database}.{name}"})
-            wiring.announce()
+        told = {"table": f"{database}.{name}"}
+        switch(
+            row,
+            is_enabled,
+            person=person,
+            enter=lambda way: record(owner, f"table.{way}", person, told),
+        )
     return row
 
 
@@ -247,12 +245,6 @@ def require_configure(person: Any) -> None:
             "Setting up databases takes a right that you do not have; "
             "a policy administrator has it."
         )
-
-
-def require_switch(person: Any, is_enabled: bool) -> None:
-    """Stopping is easy; starting again takes more."""
-    if is_enabled or not rights.has(person, rights.FREEZE):
-        require_configure(person)
 
 
 def record(database: Database, kind: str, person: Any, body: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from proposals.outbound import addresses
 from proposals.registry import Delivery, Preview, registry
 from proposals.services.configuration import record_change
 from proposals.services.secrets import changed_by, require_configure
+from proposals.services.switching import switch, switching
 from proposals.targets import wiring
 
 
@@ -114,20 +115,16 @@ def switch_http_action(*, name: str, is_enabled: bool, person: Any) -> HttpActio
     Stopping takes the right to freeze, starting again the right to configure. The same again is no
     change. Raises NotEligible, NotFound.
     """
-    if is_enabled or not rights.has(person, rights.FREEZE):
-        require_configure(person)
-    with transaction.atomic():
-        freezing.take_gate()
+    with switching(is_enabled, person=person, require_configure=require_configure):
         row = HttpAction.objects.select_for_update(no_key=True).filter(name=name).first()
         if row is None:
             raise NotFound
-        if row.is_enabled != is_enabled:
-            row.is_enabled = is_enabled
-            changed_by(row, person)
-            row.save(update_fields=["is_enabled", "updated_at"])
-            kind = "http_action.enabled" if is_enabled else "http_action.disabled"
-            record(row, kind, person, {"name": name})
-            wiring.announce()
+        switch(
+            row,
+            is_enabled,
+            person=person,
+            enter=lambda way: record(row, f"http_action.{way}", person, {"name": name}),
+        )
     return row
 
 

@@ -13,6 +13,8 @@ from proposals.actions import addresses, mailing
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.models import MailPolicy, MailTemplate
 from proposals.services.configuration import record_change
+from proposals.services.secrets import changed_by
+from proposals.services.switching import switch, switching
 from proposals.targets import wiring
 
 STREAM = "mail-policy"
@@ -39,7 +41,7 @@ def save_mail_template(*, name: str, definition: dict[str, Any], person: Any) ->
         for field, value in wanted.items():
             setattr(row, field, value)
         row.full_clean()
-        credit(row, person)
+        changed_by(row, person)
         row.save()
         body = {"template": name, "definition": digest(wanted), "is": wanted}
         record(row, "mail_template.written" if is_new else "mail_template.changed", person, body)
@@ -53,20 +55,16 @@ def switch_mail_template(*, name: str, is_enabled: bool, person: Any) -> MailTem
     Stopping takes the right to freeze, starting again the right to configure. The same again is no
     change. Raises NotEligible, NotFound.
     """
-    if is_enabled or not rights.has(person, rights.FREEZE):
-        require_configure(person)
-    with transaction.atomic():
-        freezing.take_gate()
+    with switching(is_enabled, person=person, require_configure=require_configure):
         row = MailTemplate.objects.select_for_update(no_key=True).filter(name=name).first()
         if row is None:
             raise NotFound
-        if row.is_enabled != is_enabled:
-            row.is_enabled = is_enabled
-            credit(row, person)
-            row.save(update_fields=["is_enabled", "updated_at"])
-            kind = "mail_template.enabled" if is_enabled else "mail_template.disabled"
-            record(row, kind, person, {"template": name})
-            wiring.announce()
+        switch(
+            row,
+            is_enabled,
+            person=person,
+            enter=lambda way: record(row, f"mail_template.{way}", person, {"template": name}),
+        )
     return row
 
 
@@ -90,7 +88,7 @@ def list_mail_domains(*, domains: list[str], person: Any) -> MailPolicy:
         was = row.domains
         if was != wanted:
             row.domains = wanted
-            credit(row, person)
+            changed_by(row, person)
             row.save()
             record_change(
                 stream=STREAM,
@@ -126,11 +124,6 @@ def require_configure(person: Any) -> None:
             "Setting up what agents may send takes a right that you do not have; "
             "a policy administrator has it."
         )
-
-
-def credit(row: MailTemplate | MailPolicy, person: Any) -> None:
-    """Have the history say who it was, also where no request tells it."""
-    row._history_user = person  # type: ignore[union-attr]
 
 
 def record(row: MailTemplate, kind: str, person: Any, body: dict[str, Any]) -> None:
