@@ -3,6 +3,7 @@
 Independence is about people, not accounts: accounts that share an e-mail address are one person.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -66,6 +67,39 @@ def approvals(proposal: Proposal, check: Check) -> list[Review]:
         elif not ineligibility(review.reviewer, proposal, check):
             counted.setdefault(who, review)
     return list(counted.values())
+
+
+@dataclass(frozen=True)
+class NoLonger:
+    """An approval that does not count any more, and why."""
+
+    review: Review
+    why: str
+
+
+def no_longer_counting(proposal: Proposal, check: Check, counting: list[Review]) -> list[NoLonger]:
+    """The approvals beside those that count, oldest first; what was withdrawn is not among them."""
+    given = proposal.reviews.filter(decision=Review.Decision.APPROVE, withdrawal=None)
+    given = given.exclude(pk__in=[review.pk for review in counting])
+    given = given.select_related("reviewer", "on_check__revision").order_by("id")
+    counted = {person(review.reviewer) for review in counting}
+    return [
+        NoLonger(review, why_not(review, proposal, check))
+        for review in given
+        if review.digest != check.digest or person(review.reviewer) not in counted
+    ]
+
+
+def why_not(review: Review, proposal: Proposal, check: Check) -> str:
+    if review.digest == check.digest:
+        return ineligibility(review.reviewer, proposal, check) or OVERRULED
+    number = review.on_check.revision.number
+    if number != check.revision.number:
+        return f"It was of revision {number}, which says something else."
+    return "The target, the rules or the tier are not what they were."
+
+
+OVERRULED = "They decided otherwise since."
 
 
 def refusal_of_another(user: Any, proposal: Proposal, check: Check) -> str:

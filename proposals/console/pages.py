@@ -120,6 +120,7 @@ class ReviewPage(Page):
             self.live_column = "Live now"
         groups = diff.objects(check.before, values, check.after) if check else []
         groups = [diff.called(group, names) for group in groups]
+        groups.sort(key=lambda group: not group.has_moved)  # what moved is read first
         self.objects, self.more_objects = groups[:GROUPS_SHOWN], groups[GROUPS_SHOWN:]
         self.live_read = values is not None
         self.has_moved = self.live_read and any(group.has_moved for group in groups)
@@ -139,6 +140,7 @@ class ReviewPage(Page):
             self.blockers.append(UNAPPROVABLE)
         needed = check.approvals if check else 0
         self.empty_seats = range(max(needed - len(self.filled), 0))
+        self.no_longer = seats.no_longer_counting(proposal, check, self.filled) if check else []
         self.groups = " or ".join(check.group_names) if check else ""
         is_high = bool(check and check.tier not in {Tier.LOW, Tier.MEDIUM})
         self.asks_fact = decisions.asked_fact(check) if check and is_high else ""
@@ -217,6 +219,8 @@ class ReviewPage(Page):
                     changes=conflict_rows(check.conflicts),
                 )
             )
+        if self.has_moved and self.proposal.status in MOVES_MATTER:
+            found.append(Banner("The target moved since it was checked.", MOVED, "warning"))
         hidden = text.alarming(
             [self.revision.params, self.revision.rationale, self.revision.context]
         )
@@ -320,11 +324,7 @@ class UndoView:
             if preview
             else []
         )
-        self.is_empty = (
-            bool(preview)
-            and not self.conflicts
-            and not any(group.changed for group in self.objects)
-        )
+        self.is_empty = found.is_empty
         alone = preview is not None and not self.conflicts and preview.tier != Tier.HIGH
         self.consequence = COMMITS_ALONE if alone else NEEDS_ANOTHER
 
@@ -393,6 +393,11 @@ UNKNOWN = "It may have happened: a plain retry could write twice."
 DUPLICATE = "This agent proposed the same change before, under another key."
 CONFLICTS = "As it stands this would be refused; approving it is not possible."
 AGAIN = "The proposal, the target or the rules moved. Approvals of the earlier result do not count."
+MOVES_MATTER = {Status.PENDING, Status.CHANGES_REQUESTED, Status.APPROVED}
+MOVED = (
+    "What moved is first below. If it is approved as it is, a worker writes nothing and has it "
+    "checked again against what is there by then."
+)
 KEPT = "Content and target are equal to what was checked before, so earlier approvals still count."
 COMMITS_ALONE = (
     "propose the undo; as it restores a known state, a worker commits it within seconds unless a "

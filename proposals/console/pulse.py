@@ -6,14 +6,15 @@ from typing import Any
 from uuid import UUID
 
 from django.http import Http404, HttpResponse, HttpResponseNotModified, JsonResponse
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from ledger.models import LedgerEntry
-from proposals.console import lists, news
+from proposals.console import lists, news, run_undo
 from proposals.console.admission import Request, people_only
 from proposals.console.lists import Place
-from proposals.models import Proposal
+from proposals.models import Proposal, RunUndo
 
 STALE_SECONDS = 60  # what falls due changes a count without anybody doing anything
 
@@ -51,18 +52,23 @@ def facts(request: Request) -> dict[str, Any]:
     if "proposal" in request.GET:
         said = news.of_proposal(find(request.GET["proposal"]), request.GET, request.user)
         return {"counts": counts, "news": said, "stale": bool(said)}
+    if "undoing" in request.GET:
+        undoing = get_object_or_404(RunUndo, pk=identifier(request.GET["undoing"]))
+        said = run_undo.news_of(undoing, request.GET.get("seen", ""))
+        return {"counts": counts, "news": said, "stale": False}
     place = Place.of(request.GET, request.user)
     return {"counts": counts, "news": news.of_list(place), "stale": False}
 
 
 def find(proposal_id: str) -> Proposal:
     """The proposal with what a decision depends on, and nothing large."""
+    fields = ("status", "revision_number", "updated_at", "current_check__digest")
+    found = Proposal.objects.select_related("current_check").only(*fields)
+    return get_object_or_404(found, pk=identifier(proposal_id))
+
+
+def identifier(given: str) -> UUID:
     try:
-        wanted = UUID(proposal_id)
+        return UUID(given)
     except ValueError:
         raise Http404 from None
-    fields = ("status", "revision_number", "updated_at", "current_check__digest")
-    found = Proposal.objects.select_related("current_check").only(*fields).filter(pk=wanted).first()
-    if found is None:
-        raise Http404
-    return found

@@ -9,11 +9,13 @@ from django.contrib import messages
 from django.db.models import Count
 from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods
 
 from proposals import rights, services
 from proposals.console import presenters
-from proposals.console.admission import Request, people_only, wants_part
+from proposals.console.admission import Request, people_only
 from proposals.console.forms import LARGEST_KEY, RunUndoForm
 from proposals.console.pages import conflict_rows
 from proposals.console.runs import address, key_of, run_freeze
@@ -83,19 +85,42 @@ class UndoingPage:
         self.count(undoing)
 
     def count(self, undoing: RunUndo) -> None:
-        """Every step by what came of it; one that was undone later counts as undone."""
-        counted: Counter = Counter()
-        rows = (
-            undoing.steps.order_by()
-            .values_list("state", "proposal__is_undone", "undo__status")
-            .annotate(number=Count("pk"))
-        )
-        for state, is_undone, status, number in rows:
-            counted[group_of(state, is_undone, status)] += number
-        self.total = sum(counted.values())
+        counted = counts_of(undoing)
+        self.total = counted.total()
         self.counts = [(words, counted[name]) for name, words in GROUPS.items() if counted[name]]
         self.left = counted["conflict"] + counted["failed"] + counted["kept"]
         self.for_people = counted["people"]
+        seen = {"undoing": str(undoing.pk), "seen": standing(undoing, counted)}
+        self.pulse_url = f"{reverse('pulse')}?{urlencode(seen)}"
+
+
+def counts_of(undoing: RunUndo) -> Counter[str]:
+    """Every step by what came of it; one that was undone later counts as undone. One statement."""
+    counted: Counter[str] = Counter()
+    rows = (
+        undoing.steps.order_by()
+        .values_list("state", "proposal__is_undone", "undo__status")
+        .annotate(number=Count("pk"))
+    )
+    for state, is_undone, status, number in rows:
+        counted[group_of(state, is_undone, status)] += number
+    return counted
+
+
+def standing(undoing: RunUndo, counted: Counter[str]) -> str:
+    """What a page about it was made of, in short."""
+    numbers = ".".join(str(counted[name]) for name in GROUPS)
+    return f"{numbers}{'.ended' if undoing.finished_at else ''}"
+
+
+def news_of(undoing: RunUndo, seen: str) -> str:
+    """How far it has come since somebody opened its page; empty if no further."""
+    counted = counts_of(undoing)
+    if standing(undoing, counted) == seen:
+        return ""
+    numbers = [f"{counted[name]} {words}" for name, words in GROUPS.items() if counted[name]]
+    ended = "Ended: " if undoing.finished_at else ""
+    return f"{ended}{', '.join(numbers)}"
 
 
 GROUPS = {
@@ -220,10 +245,8 @@ def undoing(request: Request, run_id: int, undoing_id: UUID) -> HttpResponse:
         RunUndo.objects.select_related("run__agent", "asked_by"), pk=undoing_id, run=run
     )
     page = UndoingPage(found, request.GET.get("after", ""))
-    part = wants_part(request)
-    template = "console/parts/run_undoing.html" if part else "console/run_undoing.html"
     context = {"place": "runs", "page": page, "run": run, "undoing": found}
-    return render(request, template, context)
+    return render(request, "console/run_undoing.html", context)
 
 
 def find_run(run_id: int) -> Run:

@@ -28,6 +28,7 @@ from proposals.services.submission import known, lock_own, require_open_intake
 
 logger = logging.getLogger(__name__)
 LIVE_UNDO = "proposal_one_live_undo_per_commit"
+NOTHING_LEFT = "Undoing would change nothing: the target already holds the earlier values."
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class UndoPreview:
     preview: Preview | None = None
     error: str = ""
     conflicts: tuple[Conflict, ...] = field(default=())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the target holds already what the undo would put there, whoever put it there."""
+        if self.preview is None or not any(self.preview.before.values()):
+            return False
+        return self.preview.before == self.preview.after
 
 
 def preview_undo(*, proposal_id: UUID) -> UndoPreview:
@@ -68,13 +76,15 @@ def undo(*, proposal_id: UUID, person: Any, reason: str, over_conflicts: bool = 
     A clean undo commits without anybody else at low and medium tier. Going over conflicts stores a
     second revision that expects what was found, and that another person must approve. The owner
     of the agent may ask for it without the right, and then somebody else must approve. Raises
-    NothingToUndo, AlreadyUndone, NotEligible, or InvalidRequest without a reason.
+    NothingToUndo (also where it would change nothing), AlreadyUndone, NotEligible, or
+    InvalidRequest without a reason.
     """
     if not ownership.may_ask_for_undo(person, find(proposal_id)):
         raise NotEligible("Undoing takes a right that you do not have; an operator has it.")
     if not reason.strip():
         raise invalid("reason", "required", "Say why this is taken back.")
-    conflicts = preview_undo(proposal_id=proposal_id).conflicts if over_conflicts else ()
+    found = preview_undo(proposal_id=proposal_id)
+    conflicts = found.conflicts if over_conflicts else ()
     name = person.get_full_name() or person.get_username()
     author = f"user:{person.pk}"
     with transaction.atomic():
@@ -82,6 +92,8 @@ def undo(*, proposal_id: UUID, person: Any, reason: str, over_conflicts: bool = 
         proposal = compensating(
             forward, proposer=person, rationale=reason.strip(), author=author, author_name=name
         )
+        if found.is_empty:  # said last: whoever comes second is told that somebody was first
+            raise NothingToUndo(NOTHING_LEFT)
         if conflicts:
             first = proposal.revision()
             params = registry.get(proposal.action).over_conflicts(first.params, conflicts)

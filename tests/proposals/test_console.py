@@ -17,6 +17,7 @@ from proposals.lifecycle import Status
 from proposals.models import Execution, Proposal, Review
 from tests import factories
 from tests.factories import fresh, make_checked, make_person, make_proposal, painting, work
+from tests.shop_calls import refund
 from tests.toys import box
 
 pytestmark = [pytest.mark.django_db, pytest.mark.once, pytest.mark.usefixtures("toybox")]
@@ -297,6 +298,20 @@ class TestTheReviewPage:
         page = Page(signed_in().get(address("proposal", proposal)))
         assert "green" in page.inside("td")
         assert "moved since proposed" in page.inside("td")
+        assert "The target moved since it was checked." in page.text
+        assert "a worker writes nothing and has it checked again" in page.text
+
+    def test_puts_what_moved_before_what_did_not(self, shop):
+        shop.rows("UPDATE orders SET status = 'paid' WHERE id IN (3, 4, 5) RETURNING id")
+        proposal = make_checked(action="records.update", params=refund("3", "4", "5"))
+
+        def objects() -> list[str]:
+            page = Page(signed_in().get(address("proposal", proposal)))
+            return re.findall(r'"object-name">\s*(?:<[^>]+>)+([^<]+)<', page.html)
+
+        assert objects() == ["3 objects"]
+        shop.rows("UPDATE orders SET status = 'shipped' WHERE id = 5 RETURNING id")
+        assert objects() == ["5", "2 objects"]
 
     def test_survives_a_target_that_does_not_answer(self):
         proposal = waiting()
@@ -381,6 +396,19 @@ class TestTheReviewPage:
         assert previous["href"].startswith(address("proposal", first))
         assert following["href"].startswith(address("proposal", third))
 
+    def test_strikes_through_approvals_that_no_longer_count_and_says_why(self):
+        proposal = waiting("high")
+        factories.approve(proposal, reviewer=senior("sara"), fact="bear")
+        page = Page(signed_in(senior()).get(address("proposal", proposal)))
+        assert page.inside("del") == ""
+        box.colours["bear"] = "green"
+        services.recheck(proposal_id=proposal.pk, reason="Once more.")
+        work()
+        page = Page(signed_in(senior()).get(address("proposal", proposal)))
+        assert page.inside("del").split() == ["Sara", "approved"]
+        assert "No longer counts. The target, the rules or the tier are not" in page.text
+        assert "0 of 2" in page.text
+
     def test_takes_a_bounded_number_of_statements(self):
         browser = signed_in()
         for rows in (2, 8):
@@ -388,7 +416,7 @@ class TestTheReviewPage:
                 last = waiting(params={"note": number})
             with CaptureQueriesContext(connection) as captured:
                 browser.get(address("proposal", last, "?tab=waiting"))
-            assert len(captured) == 23
+            assert len(captured) == 24
 
     def test_shows_no_form_once_it_is_decided(self):
         proposal = waiting()
@@ -602,6 +630,19 @@ class TestUndoing:
         made = Proposal.objects.get(compensates=forward)
         assert made.status == Status.PENDING
         assert box.colours["bear"] == "pink"
+
+    def test_that_would_change_nothing_cannot_be_submitted(self):
+        forward = self.committed()
+        box.colours["bear"] = "brown"  # put back by hand
+        browser = signed_in()
+        page = Page(browser.get(address("undo", forward)))
+        assert "Undoing would change nothing" in page.text
+        assert not page.all("textarea", name="reason")
+        for data in ({"reason": "Yes."}, {"reason": "Yes.", "over_conflicts": "on"}):
+            answer = browser.post(address("undo", forward), data)
+            assert answer.status_code == 409
+            assert "Undoing would change nothing" in answer.content.decode()
+        assert not Proposal.objects.filter(compensates=forward).exists()
 
     def test_needs_a_reason(self):
         forward = self.committed()

@@ -231,7 +231,11 @@ class TestUndoingIt:
         undoing = RunUndo.objects.get()
         here = reverse("run-undoing", args=[first.run_id, undoing.pk])
         assert answer["Location"] == here
-        assert "You may leave this page" in see("run-undoing", *here_args(undoing)).text
+        page = see("run-undoing", *here_args(undoing))
+        assert "You may leave this page" in page.text
+        [news] = [one for _, one in page.elements if "data-pulse" in one]
+        ask = signed_in(olga).get
+        assert ask(news["data-pulse"]).json()["news"] == ""
         for _ in range(4):
             RunUndo.objects.update(due_at=clock.now())
             dispatch.undo_runs(clock.now())
@@ -239,7 +243,10 @@ class TestUndoingIt:
         page = see("run-undoing", *here_args(undoing))
         assert "Everything was taken back" in page.text
         assert "3 of 3" in page.text
-        assert "hx-trigger" not in page.html
+        told = ask(news["data-pulse"]).json()
+        assert (told["news"], told["stale"]) == ("Ended: 3 done", False)
+        assert "data-pulse" not in page.html, "nothing more comes"
+        assert "hx-" not in page.inside("main"), "what holds the focus is never replaced"
         assert fresh(pending).status == Status.WITHDRAWN
         assert Freeze.objects.filter(run=first.run_id).exists()
         assert (
