@@ -122,7 +122,7 @@ def blockers(user: Any, proposal: Proposal, check: Check | None) -> list[str]:
     if proposal.status != Status.PENDING:
         return [f"This proposal is {proposal.get_status_display().lower()}; nothing is waiting."]
     if check is None:
-        return ["The checks have not run yet."]
+        return ["Wait: the checks have not run yet; they take seconds."]
     reasons = [
         ineligibility(user, proposal, check),
         refusal_of_another(user, proposal, check),

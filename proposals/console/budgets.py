@@ -319,11 +319,19 @@ def shares(proposal: Proposal, revision: Revision, check: Check | None) -> list[
 
 @dataclass(frozen=True)
 class Hold:
-    """Why an approved write waits, until when, and who may let it go on."""
+    """Why an approved write waits, until when, and who may let it go on.
+
+    Either it clears by itself (Wait), or somebody has to act (Fix).
+    """
 
     text: str
     url: str
     link: str
+    clears_itself: bool = True
+
+    @property
+    def title(self) -> str:
+        return "Held. Wait:" if self.clears_itself else "Held. Fix:"
 
 
 def hold(proposal: Proposal) -> Hold | None:
@@ -333,8 +341,8 @@ def hold(proposal: Proposal) -> Hold | None:
     if stop := freezing.stop_for(proposal):
         if stop.endswith(" is only observed."):
             url = reverse("agent", args=[proposal.agent_id])
-            return Hold(f"{stop} {AFTER_OBSERVATION}", url, "See the agent")
-        return Hold(f"{stop} {AFTER_A_STOP}", reverse("stop"), "See what is stopped")
+            return Hold(f"{stop} {AFTER_OBSERVATION}", url, "See the agent", False)
+        return Hold(f"{stop} {AFTER_A_STOP}", reverse("stop"), "See what is stopped", False)
     execution = proposal.executions.filter(status=Execution.Status.QUEUED).first()
     if execution is None or not proposal.reason.startswith("The budget "):
         return None

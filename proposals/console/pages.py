@@ -189,7 +189,7 @@ class ReviewPage(Page):
             found.append(Banner("Failed.", reason_of(proposal), "bad"))
         elif self.hold:
             held = self.hold
-            found.append(Banner("Held:", held.text, "warning", held.url, held.link))
+            found.append(Banner(held.title, held.text, "warning", held.url, held.link))
         elif proposal.reason:
             found.append(Banner("Why it is here.", proposal.reason))
         if proposal.status == Status.APPROVED and not self.hold:
@@ -375,8 +375,8 @@ def effect_in_words(proposal: Proposal, approvers: list[str]) -> str:
 
 
 UNAPPROVABLE = (
-    "There is nothing definite to approve: the change could not be previewed, or somebody changed "
-    "the target since. It can still be rejected or sent back."
+    "Fix: there is nothing definite to approve. The change could not be previewed, or somebody "
+    "changed the target since. It can still be rejected or sent back."
 )
 REASON = "Required to request changes, reject or comment. Kept in the ledger."
 REASON_AT_HIGH_TIER = (

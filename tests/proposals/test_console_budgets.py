@@ -267,7 +267,7 @@ class TestTheReviewPage:
         factories.approve(second)
         work()
         page = Page(signed_in().get(address("proposal", second)))
-        [banner] = [one for one in notices(page) if "Held:" in one]
+        [banner] = [one for one in notices(page) if "Held." in one]
         assert "The budget 'Cap' allows 1 writes in any 60 seconds, and 1 are spoken for." in banner
         assert "It is tried again in " in banner
         assert "A policy administrator may raise it." in banner
@@ -284,7 +284,7 @@ class TestTheReviewPage:
         else:
             services.set_suspended(agent_id=proposal.agent_id, is_suspended=True, reason="A loop.")
         page = Page(signed_in().get(address("proposal", proposal)))
-        [banner] = [one for one in notices(page) if "Held:" in one]
+        [banner] = [one for one in notices(page) if "Held." in one]
         said = "Frozen (action toys.set): A loop." if stop == "freeze" else "bot is suspended."
         assert said in banner
         assert "until an operator ends that" in banner

@@ -686,7 +686,7 @@ class TestTheReviewPage:
         factories.approve(proposal)
         execution.run(attempt(proposal).pk)
         text = see("proposal", proposal.pk).text
-        assert f"Held: Writes to {TARGET} are paused: 5 calls in a row" in text
+        assert f"Held. Wait: Writes to {TARGET} are paused: 5 calls in a row" in text
         assert "Nothing of this was sent." in text
 
     def test_says_when_it_could_not_be_sent_and_when_it_is_tried_again(self):
