@@ -35,6 +35,10 @@ class Gauge:
         return max(self.budget.limit - self.used, NOTHING)
 
     @property
+    def share_left(self) -> Decimal:
+        return self.remaining / self.budget.limit if self.budget.limit else NOTHING
+
+    @property
     def percent(self) -> int:
         if not self.budget.limit:
             return 100

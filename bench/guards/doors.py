@@ -60,6 +60,20 @@ GUARDS = [
         "tests/proposals/test_budgets.py",
     ),
     Guard(
+        "a flood never refuses a repeat of what is stored",
+        "proposals/api/flood.py",
+        "and not is_repeat(request, sender.agent):",
+        "and True:",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "while everything is frozen no revision is taken",
+        "proposals/services/submission.py",
+        "        require_thaw()\n        proposal = lock_own",
+        "        proposal = lock_own",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
         "a flood of one verb does not shut the others",
         "proposals/api/flood.py",
         """said = f"{request.path.rstrip('/').rpartition('/')[2]} {header}\"""",

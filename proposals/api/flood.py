@@ -1,11 +1,12 @@
 """Shedding in front of everything: an agent that is refused again and again costs next to nothing.
 
-Before the body is read or a row is asked for. Each process judges by what it refused itself, and
-only ever refuses: what it lets pass, the database judges as always. For the rest of that second, or
-until the budget has its next slot if that is sooner, repeats of known keys are refused too, and may
-be sent again a second later; whoever floods one verb can still use the others. Who goes on in the
-next second is shed while its first request there is judged, and after it if that is refused: a
-refusal by the database costs ten times one from here.
+Before the body is read, and after one look at an index: a repeat of a stored request is answered
+with what it stored, whatever else its agent does (agents' contract, Idempotency). Each process
+judges by what it refused itself, and only ever refuses: what it lets pass, the database judges as
+always. It refuses for the rest of that second, or until the budget has its next slot if that is
+sooner; whoever floods one verb can still use the others. Who goes on in the next second is shed
+while its first request there is judged, and after it if that is refused: a refusal by the database
+costs ten times one from here.
 """
 
 import hashlib
@@ -13,11 +14,13 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponseBase
 
-from proposals.api import problems
+from proposals.api import limits, problems
+from proposals.models import IdempotencyKey
 from proposals.spending import shed_in_front
 
 MOST_REFUSALS_PER_SECOND = 20
@@ -28,14 +31,15 @@ DETAIL = "Refused again and again within a second; nothing was read. Wait before
 
 @dataclass
 class Sender:
-    """What one token was told to one verb within one second.
-
-    With its agent, if it was a budget that refused.
-    """
+    """What one token was told to one verb within one second."""
 
     second: int
     agent: str
     goes_on: bool  # it was shed in the second before
+    is_over_budget: bool = False
+    limits: dict[str, str] = field(
+        default_factory=dict
+    )  # the headers that name the tightest budget
     refused: int = 0
     shed: int = 0
     told: int = 0  # of what was shed, what the sum of refusals knows
@@ -69,41 +73,43 @@ class FloodGate:
         # Hashed, so that no token stays in memory for longer than its request.
         said = f"{request.path.rstrip('/').rpartition('/')[2]} {header}"
         name, second = hashlib.sha256(said.encode()).digest(), this_second()
-        if self.sheds(name, second):
-            return problems.respond("rate-limited", 429, DETAIL, retry_after=1)
+        sender = self.senders.get(name)
+        if sender is not None and sender.is_shed(second) and not is_repeat(request, sender.agent):
+            return self.shed(sender)
+        if sender is not None:
+            self.let_through(sender)
         try:
             response = self.get_response(request)
             token = getattr(request, "auth", None)  # left there by the agents' authentication
             if response.status_code == 429 and token is not None:
-                is_budget = "RateLimit" in response.headers
-                agent = str(token.agent_id) if is_budget else ""
-                until_free = getattr(response, "seconds_until_free", math.inf)
-                self.remember(name, second, agent, until_free)
+                self.remember(name, second, str(token.agent_id), response)
         finally:
             self.judged(name)
         return response
 
-    def sheds(self, name: bytes, second: int) -> bool:
-        """Whether to refuse it here; if not, what was refused here before it is told."""
+    def shed(self, sender: Sender) -> HttpResponseBase:
         with self.lock:
-            sender = self.senders.get(name)
-            if sender is None:
-                return False
-            if sender.is_shed(second):
-                sender.shed += 1
-                return True
+            sender.shed += 1
+        response = problems.respond("rate-limited", 429, DETAIL, retry_after=1)
+        for header, value in sender.limits.items():
+            response[header] = value
+        return response
+
+    def let_through(self, sender: Sender) -> None:
+        """Have one request judged; what was refused here before it is told to the sum."""
+        with self.lock:
             untold, sender.told = sender.shed - sender.told, sender.shed
             sender.is_tried = sender.shed > 0
-        if untold and sender.agent:  # else the sum of a budget would count what others refused
+        if untold and sender.is_over_budget:  # else it would count what was no refusal of a budget
             shed_in_front(sender.agent, untold)
-        return False
 
     def judged(self, name: bytes) -> None:
         with self.lock:
             if name in self.senders:
                 self.senders[name].is_tried = False
 
-    def remember(self, name: bytes, second: int, agent: str, until_free: float) -> None:
+    def remember(self, name: bytes, second: int, agent: str, response: HttpResponseBase) -> None:
+        until_free = getattr(response, "seconds_until_free", math.inf)
         with self.lock:
             sender = self.senders.get(name)
             if sender is None or sender.second != second:
@@ -113,9 +119,22 @@ class FloodGate:
                 untold = sender.shed - sender.told if sender else 0
                 sender = self.senders[name] = Sender(second, agent, goes_on, told=-untold)
             sender.refused += 1
+            sender.is_over_budget = getattr(response, "is_over_budget", False)
+            sender.limits = {
+                header: response[header] for header in limits.HEADERS if response.has_header(header)
+            }
             now = moment()
             known = sender.opens_at if sender.opens_at > now else math.inf
             sender.opens_at = min(known, now + until_free)
+
+
+def is_repeat(request: HttpRequest, agent: str) -> bool:
+    """Whether this key stored something already. Where that cannot be told, the view finds out."""
+    key = request.headers.get("Idempotency-Key", "")
+    try:
+        return bool(key) and IdempotencyKey.objects.filter(agent_id=agent, key=key).exists()
+    except DatabaseError:
+        return True
 
 
 def moment() -> float:

@@ -5,11 +5,13 @@ from typing import Any
 
 from django.http import HttpResponseBase
 
-from budgets import accounts
+from budgets import accounts, standings
 from budgets.accounts import Standing
 from budgets.standings import plain
 from proposals import spending
-from proposals.models import Proposal
+from proposals.models import Agent, Proposal
+
+HEADERS = ("RateLimit-Policy", "RateLimit")
 
 
 def tell(response: HttpResponseBase, proposal: Proposal) -> None:
@@ -29,10 +31,24 @@ def tell(response: HttpResponseBase, proposal: Proposal) -> None:
         )
 
 
+def tell_agent(response: HttpResponseBase, agent: Agent) -> None:
+    """Name the tightest of all budgets that bind an agent; for a refusal that no budget made."""
+    found = standings.binding(str(agent.pk), agent.name, resources=[])
+    if found:
+        tightest = min(found, key=lambda gauge: gauge.share_left)
+        write(
+            response,
+            name=tightest.budget.name,
+            limit=plain(tightest.budget.limit),
+            window=tightest.budget.window_seconds,
+            remaining=plain(tightest.remaining),
+        )
+
+
 def tell_refused(
     response: HttpResponseBase, budget: dict[str, Any], retry_after: int | None
 ) -> None:
-    """Name the budget that refused, and when its next slot frees."""
+    """Name the budget that refused, and when its next slot frees, if it does."""
     write(
         response,
         name=budget["name"],

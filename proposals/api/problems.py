@@ -12,6 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework import exceptions as drf
 
 from proposals.api import limits
+from proposals.api.authentication import agent_of
 from proposals.exceptions import InvalidRequest, OverBudget, ProposalError
 
 logger = logging.getLogger(__name__)
@@ -75,9 +76,15 @@ RETRY_AFTER = {"idempotency-in-flight": 1, "unavailable": 5, "writes-frozen": 60
 SHOWN_FACTS = ("retry_after", "budget", "proposal")
 
 
+# Where waiting frees nothing: more than the whole cap, or the life of a run. Only people change
+# that, and whether they did is not worth asking sooner.
+ASK_PEOPLE_SECONDS = 3600
+
+
 class Problem(JsonResponse):
     """A refusal; where a budget refused, with the exact wait that its headers round up."""
 
+    is_over_budget = False
     seconds_until_free = math.inf
 
 
@@ -103,7 +110,10 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> JsonResponse
             more["errors"] = error.errors
         response = respond(error.code, STATUS.get(error.code, 400), str(error), **more)
         if isinstance(error, OverBudget):
+            response.is_over_budget = True
             response.seconds_until_free = error.facts["shortage"].seconds_until_free
+        elif response.status_code == 429:
+            limits.tell_agent(response, agent_of(context["request"]))
         return response
     if isinstance(error, drf.APIException):
         return respond_to_framework(error)
@@ -137,11 +147,14 @@ def respond(code: str, status: int, detail: str, **more: Any) -> Problem:
     """A problem on its way. Not the framework's response, which would render it as what the
     client asked for: a problem is JSON also to a client that accepts none."""
     problem = body(code, status, detail, **more)
+    budget, until = problem.get("budget"), problem.get("retry_after")
+    if budget and not until:
+        problem["retry_after"] = ASK_PEOPLE_SECONDS
     response = Problem(problem, status=status, content_type=MEDIA_TYPE)
     if "retry_after" in problem:
         response["Retry-After"] = str(problem["retry_after"])
-    if budget := problem.get("budget"):
-        limits.tell_refused(response, budget, problem.get("retry_after"))
+    if budget:
+        limits.tell_refused(response, budget, until)
     return response
 
 

@@ -127,11 +127,12 @@ def amend(
 ) -> tuple[Proposal, bool]:
     """Store a new revision with new params, rationale or evidence, to be checked anew.
 
-    Raises NotFound, IllegalTransition once the proposal is no longer open to change, and what
-    `submit` raises.
+    Raises NotFound, WritesFrozen, IllegalTransition once the proposal is no longer open to change,
+    and what `submit` raises.
     """
 
     def write() -> Proposal:
+        require_thaw()
         proposal = lock_own(agent, proposal_id)
         require(proposal, *AMENDABLE)
         if proposal.compensates_id is not None and "params" in changes:
@@ -181,11 +182,16 @@ def rewrite(
 
 def require_open_intake(agent: Agent) -> None:
     """Raise WritesFrozen or QueueFull when nothing more is taken, from anybody or this agent."""
-    if freezing.is_everything_frozen():
-        raise WritesFrozen
+    require_thaw()
     most = settings.MAX_OPEN_PROPOSALS_PER_AGENT
     if Proposal.objects.of(agent).open()[:most].count() >= most:
         raise QueueFull(f"{most} proposals of this agent are open; let some be decided first.")
+
+
+def require_thaw() -> None:
+    """Raise WritesFrozen while everything is frozen: nothing new is taken, in words or values."""
+    if freezing.is_everything_frozen():
+        raise WritesFrozen
 
 
 def known(agent: Agent, proposal_id: UUID) -> UUID:

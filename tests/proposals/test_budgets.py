@@ -172,7 +172,7 @@ class TestRefusal:
             assert client.propose().status_code == 429
         assert not [one for one in queries.captured_queries if "INSERT" in one["sql"]]
 
-    def test_a_fast_flood_is_shed_before_anything_is_read(
+    def test_a_fast_flood_is_shed_after_one_look_at_its_key(
         self, monkeypatch, django_assert_num_queries
     ):
         cap(limit=0)
@@ -181,15 +181,33 @@ class TestRefusal:
         loop, calm = client_for(), client_for(factories.make_agent("calm-bot"))
         for _ in range(flood.MOST_REFUSALS_PER_SECOND):
             assert loop.propose().json()["code"] == "budget-exceeded"
-        with django_assert_num_queries(0):
+        with django_assert_num_queries(2):
             for sent in (b"{", body()):
                 answer = loop.post("/proposals", sent)
                 assert_problem(answer, 429, "rate-limited")
                 assert answer["Retry-After"] == "1"
+                assert answer["RateLimit-Policy"] == '"cap";q=0;w=60'
+                assert answer["RateLimit"].startswith('"cap";r=0')
         assert loop.get("/me").status_code == 200, "reading costs no budget"
         assert calm.propose().json()["code"] == "budget-exceeded", "others are judged as always"
         now[0] += 1
         assert loop.propose().json()["code"] == "budget-exceeded", "each second begins anew"
+
+    def test_a_flood_never_refuses_a_repeat_of_what_is_stored(self, monkeypatch):
+        cap(limit=1)
+        monkeypatch.setattr(flood, "this_second", lambda: 100)
+        client = client_for()
+        stored = client.propose(key="kept")
+        assert stored.status_code == 201
+        for _ in range(flood.MOST_REFUSALS_PER_SECOND):
+            client.propose()
+        assert client.propose().json()["code"] == "rate-limited"
+        again = client.propose(key="kept")
+        assert (again.status_code, again["Idempotent-Replayed"]) == (200, "true")
+        assert again.json()["id"] == stored.json()["id"]
+        other = client.propose(key="kept", rationale="Something else.")
+        assert_problem(other, 422, "idempotency-key-reused")
+        assert client.propose().json()["code"] == "rate-limited"
 
     def test_a_flood_that_goes_on_is_shed_after_one_refusal_in_the_next_second(self, monkeypatch):
         cap(limit=0)
@@ -304,8 +322,19 @@ class TestRefusal:
         settings.MAX_OPEN_PROPOSALS_PER_AGENT = 1
         client = client_for()
         assert client.propose().status_code == 201
+        cap(limit=0, agent_pattern="other-*")
+        cap(name="Wide", limit=50)
         answer = client.propose()
         assert (answer.status_code, answer.json()["code"]) == (429, "queue-full")
+        assert answer["RateLimit"] == '"wide";r=50', "every 429 names the tightest budget"
+
+    @pytest.mark.parametrize("window", [None, 60])
+    def test_a_refusal_that_waiting_does_not_end_says_when_to_ask_again_all_the_same(self, window):
+        cap(limit=0, window_seconds=window, per_run=window is None)
+        answer = client_for().propose()
+        assert_problem(answer, 429, "budget-exceeded")
+        assert answer["Retry-After"] == str(answer.json()["retry_after"]) == "3600"
+        assert ";t=" not in answer["RateLimit"], "no slot frees by then"
 
     def test_the_agent_sees_its_budgets(self):
         cap(limit=2, per_agent=True)
@@ -381,6 +410,16 @@ class TestFreeze:
         answer = client_for(approved.agent).propose()
         assert (answer.status_code, answer.json()["code"]) == (503, "writes-frozen")
         assert answer["Retry-After"]
+
+    def test_everything_takes_no_new_revision_either(self):
+        client = client_for()
+        proposal = client.propose(params=painting(tier="medium")).json()
+        freezing_all = services.freeze(reason="Halt.")
+        answer = client.post(f"/proposals/{proposal['id']}/revisions", {"rationale": "Better."})
+        assert_problem(answer, 503, "writes-frozen")
+        services.lift(freeze_id=freezing_all.pk, reason="Over.", person=None)
+        again = client.post(f"/proposals/{proposal['id']}/revisions", {"rationale": "Better."})
+        assert again.status_code == 201
 
     def test_undo_by_people_is_stopped_by_the_freeze_of_everything_alone(self, toybox):
         proposal = make_checked()
