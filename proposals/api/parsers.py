@@ -34,6 +34,8 @@ class StrictJSONParser(BaseParser):
         data = stream.read(settings.MAX_BODY_BYTES + 1)
         if len(data) > settings.MAX_BODY_BYTES:
             raise PayloadTooLarge
+        if declared and declared.isdigit() and len(data) < int(declared):
+            raise MalformedJSON("The body ended before its stated length.")
         return parse(data)
 
 

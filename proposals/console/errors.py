@@ -4,8 +4,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.template import loader
 
+from proposals.api import problems
+
+UNREADABLE = "The request was refused before it was read: its host, its size or its form is wrong."
+
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Also what is refused before any view, such as a host that is not listed."""
+    if request.path.startswith("/api/"):
+        return problems.respond("invalid-request", 400, UNREADABLE)
     return render(request, "400.html", status=400)
 
 

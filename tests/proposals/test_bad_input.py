@@ -313,3 +313,27 @@ def test_a_mail_by_the_one_template_that_the_empty_menu_names_is_refused():
     answer = agent.propose(action="email.send", params={"template": template})
     assert_problem(answer, 400, "invalid-params")
     assert not Proposal.objects.exists()
+
+
+def test_a_host_that_is_not_listed_is_refused_as_a_problem():
+    agent = client_for()
+    for answer in (
+        agent.get("/me", host="countersign.internal"),
+        agent.post("/proposals", body(), host="a_b"),
+    ):
+        assert_problem(answer, 400, "invalid-request")
+    assert not Proposal.objects.exists()
+
+
+def test_a_body_that_ended_before_its_stated_length_is_refused():
+    agent = client_for()
+    sent = json.dumps(body()).encode()
+    answer = agent.http.post(
+        "/api/v1/proposals",
+        content_type="application/json",
+        headers={**agent.headers, "Idempotency-Key": new_key()},
+        CONTENT_LENGTH=str(len(sent) + 10),
+        **{"wsgi.input": io.BytesIO(sent)},
+    )
+    assert_problem(answer, 400, "malformed-json")
+    assert not Proposal.objects.exists()

@@ -68,7 +68,7 @@ class TestParameter:
         assert refusal.value.errors[0]["pointer"] == pointer
 
     @pytest.mark.parametrize(
-        ("given", "text"), [("12.5", "12.50"), (12, "12.00"), (12.25, "12.25"), ("-0", "0.00")]
+        ("given", "text"), [("12.5", "12.50"), ("12", "12.00"), ("12.25", "12.25"), ("-0", "0.00")]
     )
     def test_decimals_become_fixed_text(self, given, text):
         params = {"table": "shop.prices", "key": "1", "set": {"amount": given}}
@@ -78,6 +78,8 @@ class TestParameter:
         "given",
         [
             "12.505",
+            12,
+            12.25,
             "NaN",
             float("nan"),
             float("inf"),
@@ -98,7 +100,7 @@ class TestParameter:
 
     def test_validating_twice_changes_nothing(self):
         for action, params in (
-            (UPDATE, {"table": "shop.prices", "keys": ["1", "2"], "set": {"amount": 3}}),
+            (UPDATE, {"table": "shop.prices", "keys": ["1", "2"], "set": {"amount": "3"}}),
             (CREATE, {"table": "shop.drafts", "values": DRAFT}),
             (ARCHIVE, {"table": "shop.drafts", "key": "7"}),
         ):
