@@ -81,6 +81,25 @@ class TestEveryAddress:
             "/api/v1/me",
         }
 
+    def test_the_openapi_document_names_the_headers_that_bind(self):
+        paths = AgentClient().get("/openapi.json").json()["paths"]
+        post, me = paths["/api/v1/proposals"]["post"], paths["/api/v1/me"]["get"]
+        named = {
+            (of, status): set(answer.get("headers", {}))
+            for of, one in (("post", post), ("me", me))
+            for status, answer in one["responses"].items()
+        }
+        limits = {"RateLimit-Policy", "RateLimit"}
+        assert named["post", "201"] == {"Location", "Preference-Applied"} | limits
+        assert named["post", "200"] == {"Idempotent-Replayed", "Preference-Applied"}
+        assert named["post", "429"] == {"Retry-After"} | limits
+        assert named["post", "503"] == named["me", "503"] == {"Retry-After"}
+        assert named["post", "401"] == named["me", "401"] == {"WWW-Authenticate"}
+        assert "405" in post["responses"]
+        assert "405" in me["responses"]
+        [key] = [one for one in post["parameters"] if one["name"] == "Idempotency-Key"]
+        assert (key["schema"]["minLength"], key["schema"]["maxLength"]) == (1, 255)
+
     def test_the_page_to_read_it_needs_no_inline_code(self):
         response = AgentClient().get("/docs")
         html = response.content.decode()
