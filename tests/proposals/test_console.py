@@ -86,6 +86,21 @@ def waiting(tier: str = "medium", **more) -> Proposal:
     return make_checked(params=params, **more)
 
 
+def unknown_outcome() -> Proposal:
+    """A proposal of which nobody can say whether it was written."""
+    proposal = waiting()
+    box.failing["apply"] = box.failing["void"] = "unclear"
+    factories.approve(proposal)
+    for _ in range(settings.EXECUTION_MAX_ATTEMPTS + 1):
+        Execution.objects.filter(proposal=proposal).update(
+            run_after=clock.now(), lease_until=clock.now()
+        )
+        work()
+    box.failing.clear()
+    assert fresh(proposal).status == Status.UNKNOWN
+    return proposal
+
+
 def verdict(proposal: Proposal, decision: str = "approve", **more: str) -> dict[str, str]:
     """What the decision form sends."""
     current = fresh(proposal).current_check
@@ -269,11 +284,23 @@ class TestTheQueue:
 def no_verdicts(page: Page) -> bool:
     """The only form that posts signs out; nothing chooses or leads to a verdict."""
     posts = [one["action"] for one in page.all("form", method="post")]
-    return (
-        posts == [reverse("sign-out")]
-        and not page.all("input", name="decision")
-        and "/decide/" not in page.html
-    )
+    return posts == [reverse("sign-out")] and cannot_decide(page)
+
+
+def cannot_decide(page: Page) -> bool:
+    """Whatever else a page offers, it has no verdict to choose and no address to send one to."""
+    return not page.all("input", name="decision") and "/decide/" not in page.html
+
+
+class TestOtherLists:
+    @pytest.mark.parametrize("name", ["runs", "run", "unknowns", "agents", "agent", "rules"])
+    def test_have_no_verdict_either_whoever_opens_them(self, name):
+        pending = waiting()
+        unknown_outcome()
+        named = {"run": [pending.run_id], "agent": [pending.agent_id]}.get(name, [])
+        page = Page(signed_in(make_person("ana", groups=GROUPS)).get(reverse(name, args=named)))
+        assert page.inside("h1")
+        assert cannot_decide(page)
 
 
 class TestTheReviewPage:
@@ -503,6 +530,20 @@ class TestDeciding:
         assert "That was the final approval" in browser.get(answer["Location"]).content.decode()
         last = browser.post(address("decide", second), verdict(second, "reject"))
         assert last["Location"] == reverse("queue") + "?tab=waiting"
+
+    def test_takes_a_wish_for_changes_by_the_plain_form_and_its_page_says_so(self):
+        proposal = waiting()
+        browser = signed_in()
+        wish = verdict(proposal, "request_changes", reason="A lighter blue, please.")
+        answer = browser.post(address("decide", proposal), wish, follow=True)
+        assert answer.redirect_chain == [(reverse("queue") + "?tab=waiting", 302)]
+        assert "Changes requested: Paint the bear blue" in Page(answer).text
+        assert Review.objects.get().decision == Review.Decision.REQUEST_CHANGES
+        assert fresh(proposal).status == Status.CHANGES_REQUESTED
+        page = Page(browser.get(address("proposal", proposal)))
+        assert "Changes requested" in page.text
+        assert "A lighter blue, please." in page.text
+        assert not page.all("input", name="decision")
 
     def test_gives_htmx_the_next_page_as_an_address(self):
         proposal = waiting()
@@ -763,16 +804,7 @@ class TestTheOperatorsVerbs:
         assert fresh(proposal).status == Status.FAILED
 
     def test_an_unknown_outcome_is_settled_by_asking_the_target(self):
-        proposal = waiting()
-        box.failing["apply"] = box.failing["void"] = "unclear"
-        factories.approve(proposal)
-        for _ in range(settings.EXECUTION_MAX_ATTEMPTS + 1):
-            Execution.objects.filter(proposal=proposal).update(
-                run_after=clock.now(), lease_until=clock.now()
-            )
-            work()
-        box.failing.clear()
-        assert fresh(proposal).status == Status.UNKNOWN
+        proposal = unknown_outcome()
         operator = signed_in(make_person("olga", groups=["operators"]))
         page = Page(operator.get(address("proposal", proposal)))
         assert "Outcome unknown." in page.text
