@@ -443,7 +443,7 @@ class TestTheReviewPage:
                 last = waiting(params={"note": number})
             with CaptureQueriesContext(connection) as captured:
                 browser.get(address("proposal", last, "?tab=waiting"))
-            assert len(captured) == 24
+            assert len(captured) == 25
 
     def test_shows_no_form_once_it_is_decided(self):
         proposal = waiting()
