@@ -25,6 +25,13 @@ GUARDS = [
         "tests/proposals/test_look_alikes.py",
     ),
     Guard(
+        "what somebody typed before signing in is shown to nobody else who signs in",
+        "proposals/console/typed.py",
+        "if person == request.user.pk:",
+        "if True:",
+        "tests/proposals/test_typed.py",
+    ),
+    Guard(
         "superuser status opens no page of the admin that changes rules or reads the ledger",
         "ledger/readonly_admin.py",
         "return access.holds(request.user, self.opts.app_label, codename)",

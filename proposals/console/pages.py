@@ -6,7 +6,7 @@ from typing import Any
 from django.urls import reverse
 
 from proposals import checks, drafting, live, rights, seats, services, text
-from proposals.console import budgets, diff, outside, own_decision, presenters, timelines
+from proposals.console import budgets, diff, outside, own_decision, presenters, timelines, typed
 from proposals.console.lists import Place
 from proposals.console.look_alikes import LookAlikes
 from proposals.console.news import pulse_url
@@ -244,6 +244,10 @@ class ReviewPage(Page):
             return None
         earlier = self.proposal.checks.filter(round__lt=self.check.round)
         return earlier.select_related("revision").order_by("-round").first()
+
+    @property
+    def ticket(self) -> str:
+        return typed.ticket(self.user, self.proposal.pk)
 
     @property
     def why_for_good(self) -> str:
