@@ -71,7 +71,8 @@ def queue(request: Request) -> HttpResponse:
     if not rows and not context["chosen"]:
         context["elsewhere"] = f"{lists.count('open', request.user)} open in all."
     if wants_part(request):
-        return push_url(render(request, "console/parts/results.html", context), place.url)
+        part = render(request, "console/parts/results.html", {**context, "is_part": True})
+        return push_url(part, place.url)
     lists.count_all([*lists.TABS, "unknown"], request.user)
     tabs = [
         {
@@ -284,8 +285,8 @@ def recent(request: Request) -> HttpResponse:
         "chosen": form.words(),
         "filters": form,
     }
-    part = wants_part(request)
-    template = "console/parts/writes.html" if part else "console/recent.html"
+    context["is_part"] = wants_part(request)
+    template = "console/parts/writes.html" if context["is_part"] else "console/recent.html"
     return render(request, template, context)
 
 

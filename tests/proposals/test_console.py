@@ -241,6 +241,19 @@ class TestTheQueue:
         restored = {**HTMX, "HX-History-Restore-Request": "true"}
         assert "<html" in browser.get(reverse("queue"), headers=restored).content.decode()
 
+    @pytest.mark.parametrize(
+        ("number", "words"), [(0, "No proposals."), (1, "1 proposal."), (3, "3 proposals.")]
+    )
+    def test_says_how_many_a_filter_found_in_a_region_that_was_there_before(self, number, words):
+        for _ in range(number):
+            waiting()
+        browser = signed_in()
+        page = Page(browser.get(reverse("queue")))
+        assert page.all("p", id="found", role="status")
+        assert words not in page.text
+        part = Page(browser.get(reverse("queue") + "?tier=medium", headers=HTMX))
+        assert said(part) == [words]
+
     def test_shows_what_was_decided_and_what_needs_an_operator(self):
         rejected, failed = waiting(), waiting()
         factories.review(rejected, "reject")
@@ -290,6 +303,12 @@ def no_verdicts(page: Page) -> bool:
 def cannot_decide(page: Page) -> bool:
     """Whatever else a page offers, it has no verdict to choose and no address to send one to."""
     return not page.all("input", name="decision") and "/decide/" not in page.html
+
+
+def said(part: Page) -> list[str]:
+    """What a part puts into the live region of the page that it comes into."""
+    region = {"id": "found", "hx-swap-oob": "innerHTML"}
+    return [text for above, text in part.texts if ("p", region) in above]
 
 
 class TestOtherLists:
@@ -748,6 +767,17 @@ class TestRecentWrites:
         filtered = signed_in().get(reverse("recent") + "?alone=on").content.decode()
         assert str(alone.pk) in filtered
         assert str(reviewed.pk) not in filtered
+
+    def test_say_how_many_a_filter_found(self, monkeypatch):
+        monkeypatch.setattr(writes, "LONGEST", 2)
+        browser = signed_in()
+        assert Page(browser.get(reverse("recent"))).all("p", id="found", role="status")
+        for number, words in enumerate(
+            ["No writes.", "1 write.", "2 writes.", "2 writes shown; there are others."]
+        ):
+            if number:
+                make_checked(params=painting(note=number))
+            assert said(Page(browser.get(reverse("recent"), headers=HTMX))) == [words]
 
     def test_goes_back_page_by_page_without_losing_or_repeating_any(self, monkeypatch):
         monkeypatch.setattr(writes, "LONGEST", 5)
