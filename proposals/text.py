@@ -123,7 +123,7 @@ def refuse_unstorable(value: Any) -> list[str]:
 
     A member whose key is such a text is reported by the pointer of its object.
     """
-    return list(dict.fromkeys(pointer for pointer, text in _texts(value) if not is_storable(text)))
+    return list(dict.fromkeys(pointer for pointer, text in texts(value) if not is_storable(text)))
 
 
 def is_storable(text: str) -> bool:
@@ -187,7 +187,7 @@ def _token(match: re.Match[str]) -> tuple[str, str, bool]:
 
 
 def _alarms(value: Any) -> Iterator[str]:
-    for _, text in _texts(value):
+    for _, text in texts(value):
         for match in NOTABLE.finditer(text):
             if match[0] != "\n" and _is_hidden(match):
                 _, name, is_alarm = _token(match)
@@ -225,7 +225,7 @@ def _is_joining(character: str) -> bool:
     )
 
 
-def _texts(value: Any) -> Iterator[tuple[str, str]]:
+def texts(value: Any) -> Iterator[tuple[str, str]]:
     """Every text in a JSON value in order, with its JSON pointer; keys with that of their object.
 
     Not recursive: how deep it goes is the sender's choice.

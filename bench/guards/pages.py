@@ -18,6 +18,20 @@ GUARDS = [
         "tests/proposals/test_versions.py",
     ),
     Guard(
+        "a name that only looks like a known one is marked",
+        "proposals/console/look_alikes.py",
+        'return min(others, default="")',
+        'return ""',
+        "tests/proposals/test_look_alikes.py",
+    ),
+    Guard(
+        "what somebody typed before signing in is shown to nobody else who signs in",
+        "proposals/console/typed.py",
+        "if person == request.user.pk:",
+        "if True:",
+        "tests/proposals/test_typed.py",
+    ),
+    Guard(
         "superuser status opens no page of the admin that changes rules or reads the ledger",
         "ledger/readonly_admin.py",
         "return access.holds(request.user, self.opts.app_label, codename)",

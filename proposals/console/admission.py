@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any
 from uuid import UUID
 
+from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,10 +20,14 @@ from django_htmx.http import HttpResponseClientRedirect
 from django_htmx.middleware import HtmxDetails
 
 from proposals import ownership, people, rights
+from proposals.console import typed
 from proposals.console.personal import preferences_of
 from proposals.models import Proposal
 from proposals.targets import wiring
 
+SESSION_ENDED = (
+    "Nothing was recorded: your session had ended. Sign in, then decide; your reason is kept."
+)
 NO_RIGHT = "Your account is not in a group that may open the console."
 View = Callable[..., HttpResponse]
 
@@ -61,6 +66,8 @@ def to_sign_in(request: Request, named: dict[str, Any]) -> HttpResponse:
     """Sign in, then come back to the page; a form that was sent leads back to what it is of."""
     back = request.get_full_path()
     if request.method != "GET":
+        if typed.keep_until_sign_in(request):
+            messages.warning(request, SESSION_ENDED)
         back = reverse("queue")
         for of in ("proposal", "agent"):
             if f"{of}_id" in named:

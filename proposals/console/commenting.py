@@ -9,11 +9,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from proposals import services, text
+from proposals.console import typed
 from proposals.console.admission import Request, find, people_only
 from proposals.console.forms import DecisionForm, ReasonForm
 from proposals.console.lists import Place
 from proposals.console.pages import ReviewPage
-from proposals.console.views import kept_reason
 from proposals.exceptions import AlreadyDecided, IllegalTransition, ProposalError
 from proposals.lifecycle import Status
 from proposals.models import Proposal
@@ -60,7 +60,7 @@ def refused(
     context = {
         "page": ReviewPage(found, request.user, place),
         "proposal": found,
-        "form": DecisionForm(initial={"reason": kept_reason(request, found.pk)}),
+        "form": DecisionForm(initial={"reason": typed.kept(request, found.pk)}),
         "resolving": review_id,
         "resolving_refusal": refusal,
         "resolving_reason": request.POST.get("reason", ""),

@@ -6,14 +6,14 @@ from typing import Any
 from django.urls import reverse
 
 from proposals import checks, drafting, live, rights, seats, services, text
-from proposals.console import budgets, diff, outside, own_decision, presenters, timelines
+from proposals.console import budgets, diff, outside, own_decision, presenters, timelines, typed
 from proposals.console.lists import Place
+from proposals.console.look_alikes import LookAlikes
 from proposals.console.news import pulse_url
 from proposals.console.remarks import Remarks
 from proposals.console.versions import GROUPS_SHOWN, Views
 from proposals.lifecycle import Status
 from proposals.models import Check, Evidence, Proposal, Review, Revision
-from proposals.policy import Effect
 from proposals.registry import Call, Delivery, Tier, registry
 from proposals.services import decisions, rulemaking
 
@@ -102,6 +102,7 @@ class ReviewPage(Page):
         self.checks_in_short = presenters.checks_in_short(check)
         self.reasons = list(dict.fromkeys(one["detail"] for one in check.reasons)) if check else []
         self.spoke, self.silent = presenters.trace(check)
+        self.look_alikes = LookAlikes(proposal, self.revision)
         self.raw_call = {"action": proposal.action, "params": self.revision.params}
         self.raw_undo = check.compensation if check else None
         self.undo_sentence = undo_sentence(check)
@@ -245,6 +246,10 @@ class ReviewPage(Page):
         return earlier.select_related("revision").order_by("-round").first()
 
     @property
+    def ticket(self) -> str:
+        return typed.ticket(self.user, self.proposal.pk)
+
+    @property
     def why_for_good(self) -> str:
         return presenters.why_for_good(self.proposal.action)
 
@@ -360,18 +365,6 @@ def shown(value: Any) -> str:
     """A value inside a sentence: one line, nothing hidden, not too long."""
     words = {"None": "null", "''": "empty"}
     return words.get(repr(value)) or text.plain(value, 200)
-
-
-def effect_in_words(proposal: Proposal, approvers: list[str]) -> str:
-    """Who let a write through."""
-    if approvers:
-        return ", ".join(approvers)
-    check = proposal.current_check
-    if check is None or check.effect != Effect.ALLOW:
-        return "see its timeline"
-    if proposal.proposer is not None:
-        return f"{presenters.name_of(proposal.proposer)}, alone"
-    return "policy, no person"
 
 
 UNAPPROVABLE = (

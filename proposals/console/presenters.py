@@ -357,3 +357,15 @@ def _yes_no(value: Any) -> str:
     if value is None:
         return NOT_COMPUTED
     return "yes" if value else "no"
+
+
+def effect_in_words(proposal: Proposal, approvers: list[str]) -> str:
+    """Who let a write through."""
+    if approvers:
+        return ", ".join(approvers)
+    check = proposal.current_check
+    if check is None or check.effect != Effect.ALLOW:
+        return "see its timeline"
+    if proposal.proposer is not None:
+        return f"{name_of(proposal.proposer)}, alone"
+    return "policy, no person"

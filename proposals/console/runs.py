@@ -20,8 +20,7 @@ from proposals.console.admission import Request, people_only
 from proposals.console.budgets import Cap, Meter
 from proposals.console.forms import LARGEST_KEY
 from proposals.console.lists import UNLISTED
-from proposals.console.pages import effect_in_words
-from proposals.console.presenters import Row
+from proposals.console.presenters import Row, effect_in_words
 from proposals.console.run_sums import Sums, sums
 from proposals.lifecycle import Status
 from proposals.models import Agent, Freeze, Proposal, Review, Run, RunUndo

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import push_url, reswap, retarget
 
 from proposals import ownership, rights, services, sign_ins, text
-from proposals.console import lists, presenters, worklist, writes
+from proposals.console import lists, presenters, typed, worklist, writes
 from proposals.console.admission import (
     Request,
     find,
@@ -41,7 +41,6 @@ from proposals.lifecycle import Status
 from proposals.models import Proposal, Review
 from proposals.services.decisions import is_recent
 
-REASONS_KEPT = 5
 TOO_OLD = (
     "Nothing was recorded yet: approving at high tier takes a sign-in of the last ten minutes. "
     "Sign in again, then decide; your reason is kept."
@@ -72,7 +71,8 @@ def queue(request: Request) -> HttpResponse:
     if not rows and not context["chosen"]:
         context["elsewhere"] = f"{lists.count('open', request.user)} open in all."
     if wants_part(request):
-        return push_url(render(request, "console/parts/results.html", context), place.url)
+        part = render(request, "console/parts/results.html", {**context, "is_part": True})
+        return push_url(part, place.url)
     lists.count_all([*lists.TABS, "unknown"], request.user)
     tabs = [
         {
@@ -131,7 +131,7 @@ def proposal(request: Request, proposal_id: UUID) -> HttpResponse:
     asked = page.remarks.asked(request.GET)
     if asked is None:
         messages.warning(request, NO_SUCH_FIELD)
-    form = DecisionForm(initial={"reason": kept_reason(request, proposal_id), **(asked or {})})
+    form = DecisionForm(initial={"reason": typed.kept(request, proposal_id), **(asked or {})})
     context = {"page": page, "proposal": found, "form": form}
     if page.asks_fact and not is_recent(sign_ins.last_proof(request)):
         context["sign_in_again_url"] = again_url(page.url)
@@ -165,7 +165,7 @@ def decide(request: Request, proposal_id: UUID) -> HttpResponse:
         except ProposalError as error:
             refusal = str(error)
         else:
-            forget_reason(request, proposal_id)
+            typed.forget(request, proposal_id)
             messages.success(request, outcome(decided, form.cleaned_data["decision"]))
             return onwards(request, next_url)
     found = find(proposal_id, request.user)
@@ -196,7 +196,7 @@ def conflict(
 ) -> HttpResponse:
     """409: what was seen, what is true now, only the differences; the typed reason is kept."""
     reason = form.cleaned_data["reason"]
-    keep_reason(request, proposal_id, reason)
+    typed.keep(request, proposal_id, reason)
     found = find(proposal_id, request.user)
     seen = (
         found.checks.filter(digest=form.cleaned_data["digest"])
@@ -223,28 +223,13 @@ def sign_in_again(
     request: Request, proposal_id: UUID, place: Place, form: DecisionForm
 ) -> HttpResponse:
     """Nothing was recorded; after signing in again the page is back, with the typed reason."""
-    keep_reason(request, proposal_id, form.cleaned_data["reason"])
+    typed.keep(request, proposal_id, form.cleaned_data["reason"])
     messages.warning(request, TOO_OLD)
     return onwards(request, again_url(f"{reverse('proposal', args=[proposal_id])}?{place.query}"))
 
 
 def again_url(back: str) -> str:
     return f"{reverse('account_reauthenticate')}?{urlencode({'next': back})}"
-
-
-def keep_reason(request: Request, proposal_id: UUID, reason: str) -> None:
-    """A reason is never asked for twice."""
-    kept = {**request.session.get("reasons", {}), str(proposal_id): reason}
-    request.session["reasons"] = dict(list(kept.items())[-REASONS_KEPT:])
-
-
-def kept_reason(request: Request, proposal_id: UUID) -> str:
-    return request.session.get("reasons", {}).get(str(proposal_id), "")
-
-
-def forget_reason(request: Request, proposal_id: UUID) -> None:
-    if kept_reason(request, proposal_id):
-        keep_reason(request, proposal_id, "")
 
 
 @require_http_methods(["GET", "POST"])
@@ -300,8 +285,8 @@ def recent(request: Request) -> HttpResponse:
         "chosen": form.words(),
         "filters": form,
     }
-    part = wants_part(request)
-    template = "console/parts/writes.html" if part else "console/recent.html"
+    context["is_part"] = wants_part(request)
+    template = "console/parts/writes.html" if context["is_part"] else "console/recent.html"
     return render(request, template, context)
 
 

@@ -11,8 +11,7 @@ from django.urls import reverse
 
 from proposals.console.forms import WriteFilters
 from proposals.console.lists import UNLISTED
-from proposals.console.pages import effect_in_words
-from proposals.console.presenters import Row, rows
+from proposals.console.presenters import Row, effect_in_words, rows
 from proposals.lifecycle import Status
 from proposals.models import Proposal, Review
 from proposals.services.undoing import live_undo

@@ -112,6 +112,21 @@ def value(found: Any) -> SafeString:
     )
 
 
+@register.simple_tag(takes_context=True)
+def look_alike(context: Context, found: Any) -> SafeString | str:
+    """Why a name on a review page could be taken for another; nothing for any other value."""
+    page = getattr(context.get("page"), "look_alikes", None)
+    mark = page.by_value.get(found) if page and isinstance(found, str) else None
+    if mark is None:
+        return ""
+    tag = ' <span class="tag tag-warning">{}</span>'
+    shown = format_html_join("", tag, [(reason,) for reason in mark.reasons])
+    if not mark.known:
+        return shown
+    known = format_html("looks like {}, is not", agent_text(mark.known))
+    return shown + format_html(tag, known)
+
+
 @register.filter
 def as_json(found: Any) -> str:
     """The canonical text of a JSON value: the very bytes that are hashed."""

@@ -86,6 +86,21 @@ def waiting(tier: str = "medium", **more) -> Proposal:
     return make_checked(params=params, **more)
 
 
+def unknown_outcome() -> Proposal:
+    """A proposal of which nobody can say whether it was written."""
+    proposal = waiting()
+    box.failing["apply"] = box.failing["void"] = "unclear"
+    factories.approve(proposal)
+    for _ in range(settings.EXECUTION_MAX_ATTEMPTS + 1):
+        Execution.objects.filter(proposal=proposal).update(
+            run_after=clock.now(), lease_until=clock.now()
+        )
+        work()
+    box.failing.clear()
+    assert fresh(proposal).status == Status.UNKNOWN
+    return proposal
+
+
 def verdict(proposal: Proposal, decision: str = "approve", **more: str) -> dict[str, str]:
     """What the decision form sends."""
     current = fresh(proposal).current_check
@@ -226,6 +241,19 @@ class TestTheQueue:
         restored = {**HTMX, "HX-History-Restore-Request": "true"}
         assert "<html" in browser.get(reverse("queue"), headers=restored).content.decode()
 
+    @pytest.mark.parametrize(
+        ("number", "words"), [(0, "No proposals."), (1, "1 proposal."), (3, "3 proposals.")]
+    )
+    def test_says_how_many_a_filter_found_in_a_region_that_was_there_before(self, number, words):
+        for _ in range(number):
+            waiting()
+        browser = signed_in()
+        page = Page(browser.get(reverse("queue")))
+        assert page.all("p", id="found", role="status")
+        assert words not in page.text
+        part = Page(browser.get(reverse("queue") + "?tier=medium", headers=HTMX))
+        assert said(part) == [words]
+
     def test_shows_what_was_decided_and_what_needs_an_operator(self):
         rejected, failed = waiting(), waiting()
         factories.review(rejected, "reject")
@@ -269,11 +297,29 @@ class TestTheQueue:
 def no_verdicts(page: Page) -> bool:
     """The only form that posts signs out; nothing chooses or leads to a verdict."""
     posts = [one["action"] for one in page.all("form", method="post")]
-    return (
-        posts == [reverse("sign-out")]
-        and not page.all("input", name="decision")
-        and "/decide/" not in page.html
-    )
+    return posts == [reverse("sign-out")] and cannot_decide(page)
+
+
+def cannot_decide(page: Page) -> bool:
+    """Whatever else a page offers, it has no verdict to choose and no address to send one to."""
+    return not page.all("input", name="decision") and "/decide/" not in page.html
+
+
+def said(part: Page) -> list[str]:
+    """What a part puts into the live region of the page that it comes into."""
+    region = {"id": "found", "hx-swap-oob": "innerHTML"}
+    return [text for above, text in part.texts if ("p", region) in above]
+
+
+class TestOtherLists:
+    @pytest.mark.parametrize("name", ["runs", "run", "unknowns", "agents", "agent", "rules"])
+    def test_have_no_verdict_either_whoever_opens_them(self, name):
+        pending = waiting()
+        unknown_outcome()
+        named = {"run": [pending.run_id], "agent": [pending.agent_id]}.get(name, [])
+        page = Page(signed_in(make_person("ana", groups=GROUPS)).get(reverse(name, args=named)))
+        assert page.inside("h1")
+        assert cannot_decide(page)
 
 
 class TestTheReviewPage:
@@ -416,7 +462,7 @@ class TestTheReviewPage:
                 last = waiting(params={"note": number})
             with CaptureQueriesContext(connection) as captured:
                 browser.get(address("proposal", last, "?tab=waiting"))
-            assert len(captured) == 24
+            assert len(captured) == 25
 
     def test_shows_no_form_once_it_is_decided(self):
         proposal = waiting()
@@ -503,6 +549,20 @@ class TestDeciding:
         assert "That was the final approval" in browser.get(answer["Location"]).content.decode()
         last = browser.post(address("decide", second), verdict(second, "reject"))
         assert last["Location"] == reverse("queue") + "?tab=waiting"
+
+    def test_takes_a_wish_for_changes_by_the_plain_form_and_its_page_says_so(self):
+        proposal = waiting()
+        browser = signed_in()
+        wish = verdict(proposal, "request_changes", reason="A lighter blue, please.")
+        answer = browser.post(address("decide", proposal), wish, follow=True)
+        assert answer.redirect_chain == [(reverse("queue") + "?tab=waiting", 302)]
+        assert "Changes requested: Paint the bear blue" in Page(answer).text
+        assert Review.objects.get().decision == Review.Decision.REQUEST_CHANGES
+        assert fresh(proposal).status == Status.CHANGES_REQUESTED
+        page = Page(browser.get(address("proposal", proposal)))
+        assert "Changes requested" in page.text
+        assert "A lighter blue, please." in page.text
+        assert not page.all("input", name="decision")
 
     def test_gives_htmx_the_next_page_as_an_address(self):
         proposal = waiting()
@@ -708,6 +768,17 @@ class TestRecentWrites:
         assert str(alone.pk) in filtered
         assert str(reviewed.pk) not in filtered
 
+    def test_say_how_many_a_filter_found(self, monkeypatch):
+        monkeypatch.setattr(writes, "LONGEST", 2)
+        browser = signed_in()
+        assert Page(browser.get(reverse("recent"))).all("p", id="found", role="status")
+        for number, words in enumerate(
+            ["No writes.", "1 write.", "2 writes.", "2 writes shown; there are others."]
+        ):
+            if number:
+                make_checked(params=painting(note=number))
+            assert said(Page(browser.get(reverse("recent"), headers=HTMX))) == [words]
+
     def test_goes_back_page_by_page_without_losing_or_repeating_any(self, monkeypatch):
         monkeypatch.setattr(writes, "LONGEST", 5)
         made = {str(make_checked(params=painting(note=number)).pk) for number in range(8)}
@@ -763,16 +834,7 @@ class TestTheOperatorsVerbs:
         assert fresh(proposal).status == Status.FAILED
 
     def test_an_unknown_outcome_is_settled_by_asking_the_target(self):
-        proposal = waiting()
-        box.failing["apply"] = box.failing["void"] = "unclear"
-        factories.approve(proposal)
-        for _ in range(settings.EXECUTION_MAX_ATTEMPTS + 1):
-            Execution.objects.filter(proposal=proposal).update(
-                run_after=clock.now(), lease_until=clock.now()
-            )
-            work()
-        box.failing.clear()
-        assert fresh(proposal).status == Status.UNKNOWN
+        proposal = unknown_outcome()
         operator = signed_in(make_person("olga", groups=["operators"]))
         page = Page(operator.get(address("proposal", proposal)))
         assert "Outcome unknown." in page.text

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from proposals.actions import receipts, rows
 from proposals.exceptions import StaleTarget, TargetRefused, VoidedKey
+from proposals.lifecycle import Status
+from tests.factories import approve, fresh, make_agent, make_checked, work
 from tests.shop_calls import (
     ARCHIVE,
     CREATE,
@@ -116,6 +118,34 @@ class TestApply:
         )
         assert stored == [(1, "Hello", "Text", "open", None)]
         assert outcome.after == {key: DRAFT}
+
+
+@pytest.mark.django_db
+class TestBetweenApprovalAndWrite:
+    """Orders are the target; Rita approves a refund, and somebody else is at the shop as well."""
+
+    @pytest.fixture
+    def approved(self, shop, paid):
+        proposal = make_checked(
+            agent=make_agent("shop-assistant", grants=["records.*"]),
+            action="records.update",
+            params=refund(paid[0]),
+        )
+        assert proposal.status == Status.PENDING
+        return approve(proposal)
+
+    def test_a_change_to_another_column_of_the_row_stops_nothing(self, approved, shop, paid):
+        shop.execute("UPDATE orders SET note = 'Ring twice.' WHERE id = %s", [int(paid[0])])
+        work()
+        assert fresh(approved).status == Status.COMMITTED
+        left = shop.rows(f"SELECT status, note FROM orders WHERE id = {paid[0]}")
+        assert left == [("refunded", "Ring twice.")]
+
+    def test_a_change_to_an_approved_column_stops_the_write(self, approved, shop, paid):
+        shop.execute("UPDATE orders SET status = 'shipped' WHERE id = %s", [int(paid[0])])
+        work()
+        assert fresh(approved).status == Status.PENDING
+        assert status_of(shop, paid[0]) == "shipped"
 
 
 class TestVoid:
