@@ -19,6 +19,7 @@ from tests.factories import (
     make_agent,
     make_checked,
     make_person,
+    new_key,
     work,
 )
 from tests.proposals.admin.pages import signed_in, text_of
@@ -41,7 +42,7 @@ def assistant(shop):
 
 
 def propose(agent, action="records.update", **params):
-    response = agent.propose(action=action, params=params)
+    response = agent.propose(action=action, params=params, run=new_key())
     assert response.status_code == 201, response.content
     work()
     return Proposal.objects.get(pk=response.json()["id"])
