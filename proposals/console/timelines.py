@@ -29,7 +29,6 @@ KINDS = {
     "execution.claimed": "took it up",
     "execution.handed_back": "stopped, and handed it back",
     "execution.intended": "is about to write",
-    "execution.returned": "gave it back",
     "execution.postponed": "will try again later",
     "execution.held": "held it back; nothing was written",
     "execution.unsent": "could not send it; nothing was written",
