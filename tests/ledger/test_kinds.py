@@ -48,6 +48,8 @@ def given_to_the_ledger() -> set[str]:
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             given += [part.value for part in node.keywords if part.arg == "kind"]
             given += node.args if ENTERING.match(name) else []
+        if isinstance(node, ast.Assign) and "kind" in ast.unparse(node.targets[0]).lower():
+            given.append(node.value)
     return texts([inner for node in given for inner in ast.walk(node)])
 
 
