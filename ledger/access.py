@@ -1,4 +1,4 @@
-"""Who read what in the ledger: searches, explanations, exports. And who may take it away."""
+"""Who read what: pages of the ledger, rows, explanations, exports. And who may take it away."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ EXPORT = "export_ledger"
 
 
 def note(user: Any, what: str, query: str) -> None:
-    """Keep that this person read this. Paging on through the same list is not another reading."""
+    """Keep that this person read this. In one insert, so that a page costs the same for all."""
     Access.objects.create(
         at=clock.now(),
         actor=f"user:{user.pk}",

@@ -23,7 +23,7 @@ from ledger.canonical import parse
 from ledger.exporting import ExportView
 from ledger.finding import HINT, BadFilter, Filters
 from ledger.models import Access, Leaf, LedgerEntry
-from ledger.readonly_admin import NEWER, OLDER, KeysetAdmin, precise
+from ledger.readonly_admin import NEWER, OLDER, KeysetAdmin, NotedAdmin, precise
 from ledger.visible import visible
 
 logger = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def patience() -> Iterator[None]:
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(KeysetAdmin):
+class LedgerEntryAdmin(NotedAdmin, KeysetAdmin):
     """Newest first. Every filter and every search is one look-up along an index."""
 
     change_list_template = "ledger/admin/entry_list.html"
@@ -279,9 +279,8 @@ class LedgerEntryAdmin(KeysetAdmin):
                 raise
             logger.warning("A list of the ledger took over %s s: %s", TIMEOUT_SECONDS, filters)
             return self.too_slow(request, filters)
-        is_reading = set(filters.words()) - {"at"} and not {OLDER, NEWER} & set(request.GET)
-        if is_reading and response.status_code == 200:
-            access.note(request.user, "search", "; ".join(filters.words().values()))
+        if response.status_code == 200:
+            note_page(request, filters, response)
         return response
 
     def around(self, request: HttpRequest, filters: Filters) -> dict[str, Any]:
@@ -348,6 +347,21 @@ class AccessAdmin(KeysetAdmin):
     @admin.display(description="actor")
     def actor_shown(self, row: Access) -> str:
         return visible(f"{row.actor} ({row.actor_name})")
+
+
+def note_page(request: HttpRequest, filters: Filters, response: Any) -> None:
+    """Keep which entries a page of the list showed, also when somebody pages on or back.
+
+    They come first, so that nothing that was asked for can be so long that it cuts them off.
+    """
+    shown_entries = response.context_data["cl"].result_list
+    told = "no entries"
+    if shown_entries:
+        told = f"entries {shown_entries[0].pk} to {shown_entries[-1].pk}"
+    words = filters.words()
+    is_step = bool({OLDER, NEWER} & set(request.GET))
+    what = "page" if is_step else "search" if set(words) - {"at"} else "list"
+    access.note(request.user, what, "; ".join([told, *words.values()]))
 
 
 def leaves(pks: list[int]) -> dict[int, bytes]:

@@ -76,6 +76,7 @@ KINDS = {
         "http_action.disabled",
         "secret.kept",
         "secret.forgotten",
+        "secrets.rotated",
     ),
     "Mail to others": (
         "mail_template.written",
@@ -102,8 +103,8 @@ KINDS = {
         "user.password_changed",
         "user.password_offered",
         "user.password_reset",
-        "user.factor_added",
-        "user.factor_removed",
+        "factor.added",
+        "factor.removed",
     ),
     "Sign-ins": (
         "user.signed_in",

@@ -160,7 +160,7 @@ class Mention(models.Model):
 
 
 class Access(models.Model):
-    """What somebody read in the ledger: a search, an explanation, an export. No evidence."""
+    """What somebody read: a page of the ledger, a row, an explanation, an export. No evidence."""
 
     at = models.DateTimeField(db_index=True)
     actor = models.CharField(max_length=100)

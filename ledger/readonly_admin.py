@@ -6,13 +6,14 @@ from operator import attrgetter
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.dateparse import parse_datetime
 from django.utils.functional import cached_property
 
@@ -176,6 +177,26 @@ class ReadOnlyAdmin(ByNameAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+
+class NotedAdmin(ReadOnlyAdmin):
+    """Who opens the page of a row is kept in the access log."""
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        response = super().change_view(request, object_id, form_url, extra_context)
+        self.note(request, response, unquote(object_id))
+        return response
+
+    def note(self, request: HttpRequest, response: HttpResponse, what: str) -> None:
+        """Keep that a row was read, by its kind and name, if it was there to be read."""
+        if response.status_code == 200:
+            access.note(request.user, str(self.opts.verbose_name), what)
 
 
 class KeysetAdmin(ReadOnlyAdmin):

@@ -15,7 +15,7 @@ from django.db import transaction
 
 from ledger import clock, entries
 from ledger.canonical import canonical, digest
-from proposals import comments, crashpoints, gate, observing, seats, spending
+from proposals import comments, crashpoints, gate, observing, seats, spending, touched
 from proposals.exceptions import ActionError, OverBudget
 from proposals.gate import Findings
 from proposals.lifecycle import Status, transition
@@ -151,7 +151,8 @@ def land(
             "reasons": [reason["code"] for reason in check.reasons],
             "rules": [line["name"] for line in check.trace if line["result"] == "matched"],
             "policy": check.policy_digest,
-        },
+        }
+        | touched.of_check(proposal, check),
         **proposal.look_ups(),
     )
     try:

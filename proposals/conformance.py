@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ledger.canonical import canonical
+from proposals import touched
 from proposals.exceptions import (
     ActionError,
     InvalidParams,
@@ -210,7 +211,10 @@ def says_what_it_touches(trial: Trial) -> None:
         raise Broken(f"resource() must be a text of 1 to 255 characters, not {resource!r:.100}.")
     if not isinstance(trial.action.delivery, Delivery):
         raise Broken(f"delivery must be a Delivery, not {trial.action.delivery!r}.")
-    impact = trial.preview().impact
+    preview = trial.preview()
+    named, impact = trial.action.objects(trial.params, preview.after), preview.impact
+    if not all(touched.fits(name) for name in named):
+        raise Broken(f"objects() must be texts of 1 to {touched.LONGEST} characters, not {named}.")
     if impact.objects < 1 or not impact.reasons:
         raise Broken("The impact must count at least one object and give a reason.")
 

@@ -1,4 +1,6 @@
-"""One sentence for each event of a proposal, from its ledger entry alone.
+"""One sentence for each event of a proposal, from its ledger entry.
+
+What only the entries around it can tell stands at its end (`proposals.asides`).
 
 The words are the system's. What a sentence quotes (reasons, names of objects) may hold anything, so
 whoever shows it passes it through `proposals.text`.
@@ -32,12 +34,12 @@ FINDINGS = {
 EFFECTS = {"allow": "allow it", "review": "ask people", "deny": "deny it"}
 
 
-def sentence(entry: LedgerEntry, body: Body) -> str:
+def sentence(entry: LedgerEntry, body: Body, aside: str = "") -> str:
     """What happened, who did it and why, as the entry says; unknown kinds by their name."""
     who = actor(entry)
     teller = TELLERS.get(entry.kind)
     told = teller(who, body, entry) if teller else f"{who}: {entry.kind}."
-    return told + quoted(body)
+    return (f"{told.removesuffix('.')}{aside}." if aside else told) + quoted(body)
 
 
 def actor(entry: LedgerEntry) -> str:
@@ -57,9 +59,7 @@ def quoted(body: Body) -> str:
 
 def submitted(who: str, body: Body, entry: LedgerEntry) -> str:
     if body.get("amended"):
-        return (
-            f"{who} wrote revision {body.get('revision')}; earlier approvals do not count for it."
-        )
+        return f"{who} wrote revision {body.get('revision')}."
     if body.get("retry"):
         return f"{who} asked for another attempt, from a fresh check."
     if "from" in body:

@@ -4,7 +4,7 @@ An app registers its actions in its `actions` module, found at start as Django f
 An action says what it is; the product calls it. Preview only reads. Apply is the only writer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -90,6 +90,10 @@ class Conflict:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+
+# What objects hold, by their ids; None for one that is not there.
+Image = Mapping[str, dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,15 @@ class Action:
     def resource(self, params: dict[str, Any]) -> str:
         """What conflicts and caps are counted by, such as `orders/42`."""
         raise NotImplementedError
+
+    def objects(self, params: dict[str, Any], images: Image) -> list[str]:
+        """The objects of a before or after, each spelled as `resource` spells one.
+
+        What the ledger is searched by beside the resource. Override it where one call can touch
+        several, or one that only the target can name. An image of None is of an object that is
+        not there.
+        """
+        return list(images) if len(images) > 1 else []
 
     def amount(self, params: dict[str, Any]) -> Money | None:
         return None

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import attempts, bell, crashpoints, exchanges
+from proposals import attempts, bell, crashpoints, exchanges, touched
 from proposals.attempts import ACTOR, Claim, facts_of, record
 from proposals.exceptions import OutcomeUnknown, TargetUnavailable
 from proposals.lifecycle import WITHOUT_A_WRITE, Status, transition
@@ -65,7 +65,8 @@ def settle_with_evidence(claim: Claim, outcome: Outcome) -> None:
         at=now,
         body=facts_of(claim.execution)
         | {"result": digest(outcome.result), "after": digest(outcome.after)}
-        | known_by(claim, outcome.evidence),
+        | known_by(claim, outcome.evidence)
+        | touched.said(proposal, claim.params, outcome.after),
         result=outcome.result,
         error=None,
         reason="",

@@ -4,12 +4,14 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.db.models import Sum
 from django.urls import reverse
 
 from budgets.models import Reservation
 from budgets.standings import plain
+from ledger.models import Mention
 from ledger.readonly_admin import precise
 from proposals.models import Proposal, Review
 from proposals.story_sources import (
@@ -29,6 +31,7 @@ from proposals.story_sources import (
 
 RESULTS = {"matched": "matched", "not_matched": "did not match", "error": "error: people must look"}
 NOTHING_STORED = "no value"
+MOST_OBJECTS = 20
 
 
 def seen(source: Sources) -> Section:
@@ -247,15 +250,21 @@ def undo(source: Sources) -> Section:
 def around(source: Sources) -> Section:
     """The proposals before and after for the same object, and others of the same run."""
     proposal = source.proposal
-    same = Proposal.objects.filter(resource=proposal.resource).exclude(pk=proposal.pk)
-    before = same.filter(created_at__lt=proposal.created_at).order_by("-created_at").first()
-    after = same.filter(created_at__gt=proposal.created_at).order_by("created_at").first()
+    names = objects(source)
+    before, after = neighbours(proposal, names[0])
     section = Section("around", "Around it")
+    if len(names) > 1:
+        section.paragraphs.append(f"Before and after are told of {names[0]}.")
     section.facts = [
         ("Before, same object", explained(before) if before else "none"),
         ("After, same object", explained(after) if after else "none"),
-        ("All of the ledger on this object", Link(proposal.resource, of_object(proposal))),
+        *(
+            ("All of the ledger on this object", Link(name, of_object(name)))
+            for name in names[:MOST_OBJECTS]
+        ),
     ]
+    if len(names) > MOST_OBJECTS:
+        section.facts.append(("And further objects", str(len(names) - MOST_OBJECTS)))
     if proposal.run is not None:
         others = proposal.run.proposals.exclude(pk=proposal.pk).order_by("created_at")
         listed = list(others[: MOST_OF_A_RUN + 1])
@@ -271,13 +280,42 @@ def around(source: Sources) -> Section:
     return section
 
 
+def objects(source: Sources) -> list[str]:
+    """What it touched, as its last check or its commit says; else what it was counted by."""
+    said: list[str] = []
+    for entry, body in source.entries:
+        if entry.kind in {"proposal.checked", "proposal.committed"}:
+            said = body.get("objects") or said
+    return said or [source.proposal.resource]
+
+
+def neighbours(proposal: Proposal, name: str) -> tuple[Proposal | None, Proposal | None]:
+    """The proposals that touched an object before this one was made and after it.
+
+    One step each along the ledger's index, which also knows of those that touched several. The
+    identifiers of proposals sort by when they were made.
+    """
+    touched = Mention.objects.filter(name="object", value=name)
+    earlier = touched.filter(at__lt=proposal.created_at).filter(
+        entry__proposal__gt="", entry__proposal__lt=str(proposal.pk)
+    )
+    later = touched.filter(at__gt=proposal.created_at, entry__proposal__gt=str(proposal.pk))
+    found = [
+        mentions.values_list("entry__proposal", flat=True).first()
+        for mentions in (earlier.order_by("-at"), later.order_by("at"))
+    ]
+    there = Proposal.objects.in_bulk([UUID(key) for key in found if key])
+    before, after = (there.get(UUID(key)) if key else None for key in found)
+    return before, after
+
+
 def explained(proposal: Proposal) -> Link:
     words = f"{proposal.pk} ({proposal.get_status_display()})"
     return Link(words, reverse("explain", args=[proposal.pk]))
 
 
-def of_object(proposal: Proposal) -> str:
-    query = urlencode({"q": f"object:{proposal.resource}"})
+def of_object(name: str) -> str:
+    query = urlencode({"q": f"object:{name}"})
     return f"{reverse('admin:ledger_ledgerentry_changelist')}?{query}"
 
 

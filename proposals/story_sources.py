@@ -11,7 +11,7 @@ from django.urls import reverse
 from ledger.models import LedgerEntry
 from ledger.proving import StreamProof, prove
 from ledger.readonly_admin import precise
-from proposals import authors, checks, gate, narrative, seats
+from proposals import asides, authors, checks, gate, narrative, seats
 from proposals.exceptions import NotFound
 from proposals.lifecycle import Status
 from proposals.models import Check, Execution, Proposal, Review, Revision, Rule
@@ -184,8 +184,9 @@ def filled(source: Sources) -> list[Review]:
 def told(source: Sources) -> Section:
     rows: list[tuple[Cell, ...]] = []
     start = source.entries[0][0].at if source.entries else None
+    ends = asides.told(source.entries)
     for entry, body in source.entries:
-        words = narrative.sentence(entry, body)
+        words = narrative.sentence(entry, body, ends.get(entry.number, ""))
         if entry.pk in source.unreadable:
             words = f"{entry.kind}: its bytes cannot be read; see the proof."
         rows.append(

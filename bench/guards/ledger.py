@@ -17,4 +17,18 @@ GUARDS = [
         "if False:",
         "tests/test_invitations.py",
     ),
+    Guard(
+        "whoever pages through the ledger leaves a line for each page",
+        "ledger/admin.py",
+        "        if response.status_code == 200:\n            note_page(",
+        "        if not {OLDER, NEWER} & set(request.GET):\n            note_page(",
+        "tests/ledger/test_finding.py",
+    ),
+    Guard(
+        "whoever opens an entry of the ledger, or a record, leaves a line",
+        "ledger/readonly_admin.py",
+        "        self.note(request, response, unquote(object_id))\n",
+        "",
+        "tests/ledger/test_finding.py tests/proposals/admin/test_reading.py",
+    ),
 ]

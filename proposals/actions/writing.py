@@ -6,6 +6,7 @@ from the allow-list, values are bound. What the database then holds is read back
 something else of it, nothing is kept, for seen is committed.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
@@ -85,6 +86,10 @@ class RecordsAction(Action):
     def resource(self, params: dict[str, Any]) -> str:
         keys = self.keys(params)
         return f"{params['table']}/{keys[0]}" if len(keys) == 1 else params["table"]
+
+    def objects(self, params: dict[str, Any], images: Mapping[str, Any]) -> list[str]:
+        there = [key for key, image in images.items() if image is not None]
+        return [f"{params['table']}/{key}" for key in there]
 
     def keys(self, params: dict[str, Any]) -> list[str]:
         return shapes.rows_of(params)

@@ -6,12 +6,14 @@ Lists hold what the system knows. What an agent wrote is on the page of one row,
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from ledger.readonly_admin import NotedAdmin
 from proposals import text
 from proposals.admin.base import (
     ExactAdmin,
@@ -63,7 +65,7 @@ class EffectFilter(admin.SimpleListFilter):
         return queryset.filter(effect=self.value()) if self.value() else queryset
 
 
-class RecordAdmin(ExactAdmin):
+class RecordAdmin(NotedAdmin, ExactAdmin):
     """Every field of the page is shown by a method or is the system's own, and none is a form's."""
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -134,6 +136,24 @@ class ProposalAdmin(HistoryAdmin, RecordAdmin):
     executions_of = several("executions", lambda row: row.executions.all(), "proposal")
     keys_of = several("idempotency keys", lambda row: row.keys.all(), "proposal")
     compensations_of = several("undone by", lambda row: row.compensations.all(), "compensates")
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        response = super().history_view(request, object_id, extra_context)
+        self.note(request, response, f"{unquote(object_id)}, its history")
+        return response
+
+    def history_form_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        version_id: str,
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        response = super().history_form_view(request, object_id, version_id, extra_context)
+        self.note(request, response, f"{unquote(object_id)}, version {version_id}")
+        return response
 
     @admin.display(description="console")
     def console(self, proposal: Proposal) -> SafeString:

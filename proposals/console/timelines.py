@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from ledger.models import LedgerEntry
-from proposals import narrative, observing
+from proposals import asides, narrative, observing
 from proposals.console.presenters import DECISIONS
 from proposals.models import Proposal
 from proposals.narrative import TAKEN_BACK
@@ -29,7 +29,6 @@ KINDS = {
     "execution.claimed": "took it up",
     "execution.handed_back": "stopped, and handed it back",
     "execution.intended": "is about to write",
-    "execution.returned": "gave it back",
     "execution.postponed": "will try again later",
     "execution.held": "held it back; nothing was written",
     "execution.unsent": "could not send it; nothing was written",
@@ -60,18 +59,20 @@ class Event:
 def timeline(proposal: Proposal) -> list[Event]:
     """The ledger's entries on this proposal, as sentences."""
     entries = LedgerEntry.objects.filter(stream=proposal.stream).order_by("number")
-    return [event(entry) for entry in entries]
+    stream = [(entry, entry.body) for entry in entries]
+    ends = asides.told(stream)
+    return [event(entry, body, ends.get(entry.number, "")) for entry, body in stream]
 
 
-def event(entry: LedgerEntry) -> Event:
-    body = entry.body
+def event(entry: LedgerEntry, body: dict[str, Any], aside: str = "") -> Event:
+    """One entry in a few words; `aside` is what the entries around it say of it."""
     what, detail = KINDS.get(entry.kind, entry.kind.removeprefix("proposal.")), ""
     said = where = ""
     if entry.kind in {"proposal.reviewed", "proposal.comment_resolved"}:
         where = narrative.place(body)
     if entry.kind == "proposal.reviewed":
         what = DECISIONS.get(body.get("decision", ""), "reviewed")
-        detail = f"revision {body.get('revision')}"
+        detail = f"revision {body.get('revision')}{aside}"
         if taken := TAKEN_BACK.get(str(body.get("took_back"))):
             what = f"took their {taken} back"
         if body.get("is_author"):
@@ -92,7 +93,7 @@ def event(entry: LedgerEntry) -> Event:
     elif entry.kind == "execution.held":
         said = str(body.get("reason", ""))
     elif entry.kind == "proposal.submitted" and "from" in body:
-        what = submitted_again(body)
+        what = submitted_again(body) + aside
         said = str(body.get("reason", ""))
     return Event(
         number=entry.number,

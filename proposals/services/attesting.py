@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import attempts, breakers, rights, seats, settling, text
+from proposals import attempts, breakers, rights, seats, settling, text, touched
 from proposals.exceptions import IllegalTransition, InvalidRequest, NotEligible, NotFound
 from proposals.lifecycle import Status, require, transition
 from proposals.models import Attestation, Breaker, Execution, Proposal
@@ -225,6 +225,11 @@ def settle_applied(
     outcome = attested_outcome(proposal, execution, given.reference)
     compensation = outcome.compensation
     after = outcome.after or execution.of_check.after or {}
+    objects = (
+        touched.said(proposal, execution.of_check.revision.params, outcome.after)
+        if outcome.after
+        else touched.of_check(proposal, execution.of_check)
+    )
     close(
         execution,
         now,
@@ -238,7 +243,7 @@ def settle_applied(
         proposal,
         Status.COMMITTED,
         at=now,
-        body=facts | {"result": digest(outcome.result), "after": digest(after)},
+        body=facts | {"result": digest(outcome.result), "after": digest(after)} | objects,
         result=outcome.result,
         error=None,
         reason="",

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 
 from ledger import clock, entries
-from proposals import authors, bell, comments, seats
+from proposals import authors, bell, comments, rights, seats
 from proposals.exceptions import (
     AlreadyDecided,
     IllegalTransition,
@@ -169,7 +169,7 @@ def store(
 ) -> Review:
     """Store the decision and its ledger entry."""
     now = clock.now()
-    facts = {
+    facts: dict[str, Any] = {
         "reason_code": reason_code,
         "sent_to_agent": is_for_agent,
         "seconds": max(int((now - check.created_at).total_seconds()), 0),
@@ -177,6 +177,8 @@ def store(
     }
     if authors.has_written(reviewer, check.revision):
         facts["is_author"] = True
+    if verdict is Review.Decision.APPROVE and check.group_names:
+        facts["groups"] = sorted(rights.groups_of(reviewer) & set(check.group_names))
     return enter(
         proposal,
         check,

@@ -212,18 +212,46 @@ def test_a_list_takes_as_many_statements_for_fifty_rows_as_for_five(alma):
     assert counts[0] == counts[1]
 
 
-def test_a_search_is_kept_in_the_access_log_and_paging_on_is_not(alma):
-    record()
-    alma.get(LIST)
-    alma.get(LIST, {"tier": "low"})
-    alma.get(LIST, {"q": "entry:1"})
-    alma.get(LIST, {"q": "entry:1", "older": "1"})
-    kept = list(Access.objects.order_by("pk").values_list("actor", "what", "query"))
-    actor = f"user:{alma.person.pk}"
-    assert kept == [
-        (actor, "search", "Tier: low; Last 7 days"),
-        (actor, "search", "Search: entry:1"),
+def kept(browser):
+    """What the access log holds of this person, the oldest first; nothing of anybody else."""
+    found = Access.objects.order_by("pk").values_list("actor", "what", "query")
+    assert {actor for actor, _, _ in found} <= {f"user:{browser.person.pk}"}
+    return [(what, query) for _, what, query in found]
+
+
+def test_every_page_of_the_list_is_kept_in_the_access_log_with_what_it_showed(alma):
+    """Also each step further back, and forward again: nobody walks the ledger unseen."""
+    first, second, third, fourth, fifth = (record().pk for _ in range(5))
+    with mock.patch.object(pages.LedgerEntryAdmin, "list_per_page", 2):
+        alma.get(LIST)
+        alma.get(LIST, {"older": fourth})
+        alma.get(LIST, {"newer": first, "at": "all"})
+    assert kept(alma) == [
+        ("list", f"entries {fifth} to {fourth}; Last 7 days"),
+        ("page", f"entries {third} to {second}; Last 7 days"),
+        ("page", f"entries {third} to {second}"),
     ]
+
+
+def test_a_search_is_kept_in_the_access_log_with_what_it_found(alma):
+    found = record().pk
+    alma.get(LIST, {"tier": "low"})
+    alma.get(LIST, {"q": f"entry:{found}"})
+    alma.get(LIST, {"q": f"entry:{found}", "older": found})
+    alma.get(LIST, {"object": "x" * 2000})
+    assert kept(alma)[:3] == [
+        ("search", "no entries; Tier: low; Last 7 days"),
+        ("search", f"entries {found} to {found}; Search: entry:{found}"),
+        ("page", f"no entries; Search: entry:{found}"),
+    ]
+    assert kept(alma)[3][1].startswith("no entries; "), "however long it was what was asked for"
+
+
+def test_opening_an_entry_is_kept_in_the_access_log_and_only_if_it_was_there(alma):
+    found = record().pk
+    for key in (found, found + 1):
+        alma.get(reverse("admin:ledger_ledgerentry_change", args=[key]))
+    assert kept(alma) == [("ledger entry", str(found))]
 
 
 def test_a_list_that_takes_too_long_says_what_to_narrow(alma):

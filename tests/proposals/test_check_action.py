@@ -106,6 +106,11 @@ class TakesItBackIntoNowhere(Paint):
         return Call("toys.unpaint", {})
 
 
+class NamesWhatCannotBeSearched(Paint):
+    def objects(self, params, images):
+        return [f"toys/{toy}\0" for toy in images]
+
+
 class HasNoExample(Paint):
     def example(self):
         raise NotImplementedError
@@ -136,6 +141,7 @@ class TestWhatItFinds:
             (RepeatsTheAgent, "repeats no text", "/colour"),
             (SaysNothingOfItsParameters, "describes every parameter", "colour"),
             (TakesWhatItDoesNotKnow, "refuses a parameter", "unknown_to_all"),
+            (NamesWhatCannotBeSearched, "names its resource", "objects() must be texts"),
             (HasNoExample, "has an example", "no example()"),
         ],
     )

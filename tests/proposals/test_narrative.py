@@ -21,7 +21,7 @@ TOLD = [
     (
         "proposal.submitted",
         {"from": "pending", "amended": True, "revision": 2, "reason": "Green was agreed."},
-        "Olga wrote revision 2; earlier approvals do not count for it. Reason: “Green was",
+        "Olga wrote revision 2. Reason: “Green was",
     ),
     ("execution.unsent", {"attempt": 1, "error": "It is closed."}, "sent nothing in attempt 1"),
     ("execution.resent", {"attempt": 2}, "about to send attempt 2 again, with its key"),

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from ledger.models import LedgerEntry
+from ledger.models import Access, LedgerEntry
 from proposals import services
 from proposals.models import (
     Agent,
@@ -65,6 +65,39 @@ def test_what_was_made_by_work_has_four_doors_shut(who, written, request):
             bulk = {"action": "delete_selected", "_selected_action": [pk], "post": "yes"}
             assert browser.post(address(model, "changelist"), bulk).status_code == 403
         assert model.objects.count() == before
+
+
+def test_opening_what_was_made_by_work_is_kept_in_the_access_log(amir, written):
+    """With what it was and which, in one statement, and nothing of what it says."""
+    opened = []
+    for model in MADE_BY_WORK:
+        pk = model.objects.order_by("-pk").values_list("pk", flat=True).first()
+        with CaptureQueriesContext(connection) as queries:
+            text_of(amir.get(address(model, "change", pk)))
+        inserts = [query["sql"] for query in queries if "INSERT" in query["sql"]]
+        assert len(inserts) == 1, model
+        opened.append((f"user:{amir.person.pk}", model._meta.verbose_name, str(pk)))
+    assert list(Access.objects.order_by("pk").values_list("actor", "what", "query")) == opened
+    assert not {"proposal", "evidence"} - {what for _, what, _ in opened}
+
+
+def test_reading_how_a_proposal_was_before_is_kept_in_the_access_log(amir, written):
+    history = reverse("admin:proposals_proposal_history", args=[written.pk])
+    text_of(amir.get(history))
+    version = written.history.latest().pk
+    text_of(amir.get(f"{history}{version}/"))
+    kept = Access.objects.order_by("pk").values_list("what", "query")
+    assert list(kept) == [
+        ("proposal", f"{written.pk}, its history"),
+        ("proposal", f"{written.pk}, version {version}"),
+    ]
+
+
+def test_what_was_not_there_or_refused_leaves_no_line(amir, written):
+    amir.get(address(Proposal, "change", "none"))
+    page = address(Evidence, "change", Evidence.objects.latest("pk").pk)
+    assert signed_in("nora", []).get(page).status_code == 403
+    assert not Access.objects.exists()
 
 
 def test_a_bulk_action_finds_no_door(ada, written, outside):
