@@ -10,7 +10,7 @@ from typing import Any
 from django.core.cache import cache
 
 from budgets import accounts, refusals, standings
-from budgets.charges import Charge
+from budgets.charges import Charge, Unit
 from budgets.exceptions import BudgetExceeded, Shortage
 from ledger.canonical import digest
 from proposals.exceptions import OverBudget
@@ -70,7 +70,7 @@ def over_budget(shortage: Shortage) -> OverBudget:
         retry_after=shortage.retry_after,
         budget={
             "name": shortage.budget,
-            "unit": shortage.unit,
+            **unit_of(shortage),
             "limit": standings.plain(shortage.limit),
             "used": standings.plain(shortage.used),
             "window_seconds": shortage.window_seconds,
@@ -89,6 +89,13 @@ def refuse(error: OverBudget, *, agent: Agent, run: str, times: int = 1) -> None
             reason=f"The budget {shortage.budget!r} was exceeded.",
             actor=f"system:budget:{shortage.budget_id}",
         )
+
+
+def unit_of(shortage: Shortage) -> dict[str, str | None]:
+    """What was counted, in the words of the list of budgets: of money, the currency as well."""
+    if shortage.unit in Unit.values:
+        return {"unit": shortage.unit, "currency": None}
+    return {"unit": Unit.MONEY.value, "currency": shortage.unit}
 
 
 class Shedding:

@@ -328,6 +328,17 @@ class TestRefusal:
         assert (answer.status_code, answer.json()["code"]) == (429, "queue-full")
         assert answer["RateLimit"] == '"wide";r=50', "every 429 names the tightest budget"
 
+    def test_a_refusal_of_money_names_the_currency_as_the_list_of_budgets_does(self, the_depot):
+        cap(unit="money", currency="EUR", limit=1)
+        client = client_for()
+        asked = {"action": "parcels.keyed", "params": {"parcel": "books", "amount": "9.00"}}
+        answer = client.propose(**asked)
+        assert_problem(answer, 429, "budget-exceeded")
+        [listed] = client.get("/budgets").json()["results"]
+        told = answer.json()["budget"]
+        assert (told["unit"], told["currency"]) == ("money", "EUR")
+        assert (listed["unit"], listed["currency"]) == ("money", "EUR")
+
     @pytest.mark.parametrize("window", [None, 60])
     def test_a_refusal_that_waiting_does_not_end_says_when_to_ask_again_all_the_same(self, window):
         cap(limit=0, window_seconds=window, per_run=window is None)
