@@ -36,10 +36,11 @@ def is_everything_frozen() -> bool:
     return in_force().filter(scope=Freeze.Scope.EVERYTHING).exists()
 
 
-def stop_for(proposal: Proposal) -> str:
+def stop_for(proposal: Proposal, freezes: list[Freeze] | None = None) -> str:
     """What stops this proposal now, as a sentence; empty when nothing does.
 
-    Undo asked for by people is stopped by the freeze of everything alone.
+    Undo asked for by people is stopped by the freeze of everything alone. For a list of proposals,
+    give what is `in_force` once.
     """
     if proposal.agent is not None and proposal.proposer_id is None:
         if proposal.agent.is_suspended:
@@ -47,7 +48,8 @@ def stop_for(proposal: Proposal) -> str:
         if proposal.agent.is_observed:
             return f"The agent {proposal.agent.name} is only observed."
     # All that is in force: few at any time, mostly none, and one place says what each covers.
-    found = next((one for one in in_force().order_by("pk") if covers(one, proposal)), None)
+    known = in_force().order_by("pk") if freezes is None else freezes
+    found = next((one for one in known if covers(one, proposal)), None)
     return f"Frozen ({found.target}): {found.reason}" if found else ""
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from django.urls import reverse
 
-from proposals import checks
+from proposals import checks, freezing
 from proposals.console import diff
 from proposals.lifecycle import Status
-from proposals.models import Check, Proposal, Review, Revision
+from proposals.models import Check, Freeze, Proposal, Review, Revision
 from proposals.policy import Effect
 from proposals.registry import Delivery, Rendering, registry
 
@@ -84,7 +84,7 @@ def proposed_by(proposal: Proposal) -> str:
 
 
 def rows(proposals: Iterable[Proposal], query: str = "", user: Any = None) -> list[Row]:
-    """Rows of a list: three more statements, however many rows there are."""
+    """Rows of a list: four more statements, however many rows there are."""
     listed = list(proposals)
     unchecked = [proposal.pk for proposal in listed if proposal.current_check_id is None]
     params = {
@@ -104,10 +104,27 @@ def rows(proposals: Iterable[Proposal], query: str = "", user: Any = None) -> li
         else:
             given[proposal_id, digest] += 1
     mine = decisions_of(user, listed) if user else {}
+    freezes = list(freezing.in_force().order_by("pk"))
+    held = {one.pk for one in listed if is_held(one, freezes)}
     return [
-        row(one, given, params, query, decided=mine.get(one.pk, ""), is_blocked=one.pk in blocked)
+        row(
+            one,
+            given,
+            params,
+            query,
+            decided=mine.get(one.pk, ""),
+            is_blocked=one.pk in blocked,
+            is_held=one.pk in held,
+        )
         for one in listed
     ]
+
+
+def is_held(proposal: Proposal, freezes: list[Freeze]) -> bool:
+    """Whether an approved write waits for a stop to end, or for room in a budget."""
+    if proposal.status != Status.APPROVED:
+        return False
+    return bool(freezing.stop_for(proposal, freezes)) or proposal.reason.startswith("The budget ")
 
 
 def decisions_of(user: Any, listed: list[Proposal]) -> dict[Any, str]:
@@ -127,6 +144,7 @@ def row(
     *,
     decided: str,
     is_blocked: bool,
+    is_held: bool,
 ) -> Row:
     check = proposal.current_check
     if check is None:
@@ -137,7 +155,7 @@ def row(
     return Row(
         proposal=proposal,
         sentence=sentence,
-        flags=flags(proposal, check, is_blocked=is_blocked),
+        flags=flags(proposal, check, is_blocked=is_blocked, is_held=is_held),
         checks=checks_in_short(check),
         approvals=approvals_in_short(proposal, check, given),
         url=reverse("proposal", args=[proposal.pk]) + query,
@@ -146,12 +164,14 @@ def row(
 
 
 def flags(
-    proposal: Proposal, check: Check | None, *, is_blocked: bool = False
+    proposal: Proposal, check: Check | None, *, is_blocked: bool = False, is_held: bool = False
 ) -> tuple[tuple[str, str], ...]:
     """What sets this one apart, as (word, kind of tag)."""
     found = []
     if proposal.status == Status.UNKNOWN:
         found.append(("outcome unknown", "removed"))
+    if is_held:
+        found.append(("held", "warning"))
     if is_blocked:
         found.append(("blocked by a comment", "warning"))
     if proposal.is_observed:

@@ -199,6 +199,17 @@ class TestAListsMarks:
         services.resolve_comment(review_id=Review.objects.latest("pk").pk, person=ana)
         assert "blocked by a comment" not in again(browser, query).text
 
+    def test_name_what_holds_an_approved_write_and_only_that(self):
+        held, free = waiting(), waiting(params={"toy": "duck"})
+        for one in (held, free):
+            factories.approve(one)
+        browser = signed_in()
+        assert "held" not in opened(browser, "?tab=open")[0].inside("span").split()
+        services.freeze(reason="A loop.", run=held.run)
+        Proposal.objects.filter(pk=free.pk).update(run=None)
+        page, _ = opened(browser, "?tab=open")
+        assert page.inside("span").split().count("held") == 1
+
 
 class TestFilters:
     @pytest.mark.parametrize(
