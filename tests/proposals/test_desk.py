@@ -167,4 +167,4 @@ class TestSearch:
             with CaptureQueriesContext(connection) as captured:
                 browser.get(reverse("search"), {"q": "toys/bear"})
             counts.append(len(captured))
-        assert counts == [16, 16]
+        assert counts == [17, 17]
