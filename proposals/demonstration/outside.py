@@ -100,6 +100,7 @@ class Server(ThreadingHTTPServer):
     """One request for each connection. A stop waits for what is being answered."""
 
     daemon_threads = False
+    request_queue_size = 128  # with five waiting at most, a busy machine resets the rest
 
     def __init__(self, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__((ADDRESS, port), handler)
