@@ -1,16 +1,18 @@
 """Every address of the site: the agents' door, the people's door, the auditors' door."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from approvals_site import health
 from proposals.api import problems
+from proposals.api.mcp import Mcp
 
 urlpatterns = [
     path("api/v1/", include("proposals.api.urls")),
     path("api/operator/v1/", include("proposals.api.operators")),
     path("api/", problems.not_found),
     path("api/<path:rest>", problems.not_found),
+    re_path(r"^mcp/?$", Mcp.as_view()),
     path("healthz", health.alive),
     path("readyz", health.ready),
     path("admin/", admin.site.urls),

@@ -152,6 +152,7 @@ class Action:
     Params: ClassVar[Any]
     delivery: Delivery
     is_reversible: bool = True
+    is_additive: bool = False  # only ever adds, and changes nothing that was there
     is_internal: bool = False  # reached as a compensation only; never on the menu
     why_for_good: str = ""  # a sentence for people: why what this writes cannot be taken back
     # How long after a call without a clear answer its effect may still appear at the target.

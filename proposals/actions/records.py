@@ -73,6 +73,7 @@ class CreateRecord(RecordsAction):
         "Insert one row into an allow-listed table; the result names its key. Can be undone where "
         "the table has a column for archiving."
     )
+    is_additive = True
 
     def adapter(self) -> TypeAdapter:
         return shapes.create_adapter()

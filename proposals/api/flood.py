@@ -68,6 +68,8 @@ class FloodGate:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         header = request.META.get("HTTP_AUTHORIZATION", "")
+        # Not /mcp: its key and its refusals are in bodies, which are not read here. Without the key
+        # a repeat of what is stored would be refused, so there the database alone judges.
         if request.method != "POST" or not header or not request.path.startswith("/api/v1/"):
             return self.get_response(request)
         # Hashed, so that no token stays in memory for longer than its request.

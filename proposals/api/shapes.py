@@ -67,16 +67,21 @@ class EvidenceIn(Shape):
 Evidence = Annotated[list[EvidenceIn], Field(max_length=20)]
 
 
-class ProposalIn(Shape):
-    """A write that an agent proposes."""
+class WriteIn(Shape):
+    """What an agent says of a write that it proposes, beside naming the action."""
 
-    action: Annotated[str, Field(min_length=1, max_length=128), Printable]
     params: dict[str, Any]
     run: Annotated[str, Field(min_length=1, max_length=128), Printable]
     rationale: Rationale
     evidence: Evidence = []
     context: dict[str, str] = {}
     expires_in: Annotated[int, Field(ge=60, le=604_800)] | None = None
+
+
+class ProposalIn(WriteIn):
+    """A write that an agent proposes."""
+
+    action: Annotated[str, Field(min_length=1, max_length=128), Printable]
     dry_run: Annotated[
         bool,
         Field(

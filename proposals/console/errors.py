@@ -11,7 +11,7 @@ UNREADABLE = "The request was refused before it was read: its host, its size or 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Also what is refused before any view, such as a host that is not listed."""
-    if request.path.startswith("/api/"):
+    if request.path.startswith("/api/") or request.path.rstrip("/") == "/mcp":
         return problems.respond("invalid-request", 400, UNREADABLE)
     return render(request, "400.html", status=400)
 

@@ -57,6 +57,7 @@ AGENTS = {
     "api/v1/^runs/(?P<run>.+)$",
     "api/v1/^budgets/?$",
     "api/v1/^me/?$",
+    "^mcp/?$",
 }
 PEOPLE = {
     "runs/",
