@@ -42,6 +42,7 @@ from tests.factories import (
     token_for,
     work,
 )
+from tests.proposals.test_mcp import Model
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
 
@@ -414,6 +415,33 @@ def test_agents_addresses_commit_approve_and_rule_nothing(scene):
     work()
     assert list(Review.objects.all()) == [scene.comment]
     assert list(Rule.objects.order_by("pk").values()) == before["rules"]
+    for proposal in Proposal.objects.exclude(pk=scene.committed.pk).filter(status="committed"):
+        assert proposal.tier == "low", "what commits by itself is what the rules allow"
+
+
+def test_the_tools_of_a_model_commit_approve_and_rule_nothing(scene):
+    asking = Model(scene.token)
+    before = scene.state()
+    arguments = {name: value for name, value in body(run="other").items() if name != "action"}
+    attempts = [
+        {},
+        arguments,
+        {**arguments, "decision": "approve", "digest": scene.pending.current_check.digest},
+        {"decision": "approve", "status": "approved"},
+    ]
+    names = {*asking.tools(), "approve_proposal", "toys.restore", "rules.save", "admin.commit"}
+    for name in sorted(names):
+        for proposal in (scene.pending, scene.committed):
+            for sent in attempts:
+                of_it = {"proposal_id": str(proposal.pk)} if name.endswith("_proposal") else {}
+                key = {"idempotency_key": new_key()}
+                for each in (sent, sent | of_it, sent | key, sent | of_it | key):
+                    answer = asking.send("tools/call", name=name, arguments=each)
+                    assert answer.status_code in {200, 400}, f"{name} {each}"
+    assert scene.state() == before, "before any worker ran, nothing was decided or written"
+    assert Proposal.objects.count() > 3, "and yet the agent was heard"
+    work()
+    assert list(Review.objects.all()) == [scene.comment]
     for proposal in Proposal.objects.exclude(pk=scene.committed.pk).filter(status="committed"):
         assert proposal.tier == "low", "what commits by itself is what the rules allow"
 
