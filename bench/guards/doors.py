@@ -87,4 +87,32 @@ GUARDS = [
         "if False:",
         "tests/proposals/test_tokens.py",
     ),
+    Guard(
+        "pages of other sites are refused at the door for models",
+        "proposals/api/mcp.py",
+        "if origin is not None and origin !=",
+        "if False and origin !=",
+        "tests/proposals/test_mcp.py",
+    ),
+    Guard(
+        "a header that disagrees with the message is refused",
+        "proposals/api/mcp.py",
+        "if found != value and (is_modern or found is not None):",
+        "if False:",
+        "tests/proposals/test_mcp.py",
+    ),
+    Guard(
+        "a key is one write whichever door its repeats come through",
+        "proposals/api/tools.py",
+        'fingerprint=idempotency.fingerprint("submit", {"action": name, **arguments}),',
+        'fingerprint=idempotency.fingerprint("call", {"action": name, **arguments}),',
+        "tests/proposals/test_mcp.py",
+    ),
+    Guard(
+        "a model is shown its own proposals alone",
+        "proposals/api/tools.py",
+        "if not Proposal.objects.of(agent_of(request)).filter(pk=asked.proposal_id).exists():",
+        "if False:",
+        "tests/proposals/test_mcp.py",
+    ),
 ]

@@ -1,4 +1,4 @@
-"""What to paste to begin: a call by curl and by Python, and tools as models are told of them.
+"""What to paste to begin: a call by curl and by Python, and two ways to give models the tools.
 
 Made from the schemas of the actions and the address of this installation. The calls are dry runs,
 so that whoever pastes one writes nothing.
@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urljoin
 
 from proposals.exceptions import InvalidParams
 from proposals.registry import Action
@@ -49,6 +50,13 @@ def snippets(address: str, actions: list[Action], chosen: Action, token: str = "
         Snippet("curl", "curl", curl(address, body, told), note),
         Snippet("python", "Python", python(address, body, told), f"{note} No package is needed."),
         Snippet(
+            "mcp",
+            "MCP server",
+            mcp(address, told),
+            "For a host that speaks the Model Context Protocol, and finds the tools itself. Hosts "
+            "differ in where they keep this, and some call the type streamable-http.",
+        ),
+        Snippet(
             "tools",
             "Tools for a model",
             json.dumps([tool(action) for action in actions], indent=2),
@@ -56,6 +64,15 @@ def snippets(address: str, actions: list[Action], chosen: Action, token: str = "
             "body of the call, with the action's name: a hyphen stands for its dot.",
         ),
     ]
+
+
+def mcp(address: str, token: str) -> str:
+    server = {
+        "type": "http",
+        "url": urljoin(address, "/mcp"),
+        "headers": {"Authorization": f"Bearer {token}"},
+    }
+    return json.dumps({"mcpServers": {"countersign": server}}, indent=2)
 
 
 def curl(address: str, body: dict[str, Any], token: str) -> str:

@@ -48,6 +48,12 @@ def owner():
     return make_person("otto", groups=())
 
 
+def pasted_from(page, name):
+    """What somebody would copy of this snippet."""
+    [pre] = [each for each in page.all("pre") if each["id"] == f"snippet-{name}"]
+    return "".join(text for above, text in page.texts if ("pre", pre) in above)
+
+
 def url(name, agent, query=""):
     return reverse(name, args=[agent.pk]) + query
 
@@ -557,6 +563,16 @@ class TestSnippets:
         assert '"action": "toys.set"' in other.inside("pre")
         assert see("agent", make_agent(), query="?example=no.such").inside("pre")
 
+    def test_name_the_server_that_a_host_of_models_reaches_with_the_token(self):
+        browser, agent = signed_in(owner()), make_agent(owner=owner())
+        answer = browser.post(url("issue-token", agent), {"days": 1, "seen": 0})
+        text = pasted_from(Page(answer), "mcp")
+        server = json.loads(text)["mcpServers"]["countersign"]
+        assert server["url"] == "http://testserver/mcp"
+        ping = {"jsonrpc": "2.0", "id": 1, "method": "ping"}
+        called = Client().post("/mcp", ping, "application/json", headers=server["headers"])
+        assert called.json()["result"] == {}
+
     def test_every_action_on_the_menu_has_an_example_that_fits(self):
         mail_fixture.write()
         mail_fixture.lists("customer.example")
@@ -599,12 +615,7 @@ class TestPasting:
             {"days": 1, "seen": AgentToken.objects.count()},
             headers={"Host": host},
         )
-        page = Page(answer)
-        return next(
-            "".join(text for above, text in page.texts if ("pre", pre) in above)
-            for pre in page.all("pre")
-            if pre["id"] == f"snippet-{name}"
-        )
+        return pasted_from(Page(answer), name)
 
     @pytest.mark.parametrize("name", ["curl", "python"])
     def test_answers_a_dry_run_and_then_proposes(self, live_server, name):
