@@ -413,6 +413,11 @@ HTTP_HOSTS = outbound.hosts(
     with_ports=True,
 )
 
+# What Prometheus says to be told from another machine; without one it has to be on this one.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
+    raise ImproperlyConfigured("METRICS_TOKEN must be at least 16 random characters.")
+
 # How many processes `make run` starts where there is a Redis; the embedded default has one each.
 WEB_PROCESSES = env.int("WEB_PROCESSES", default=2)
 WORKER_PROCESSES = env.int("WORKER_PROCESSES", default=2)

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path, re_path
 
 from approvals_site import health
+from approvals_site.metrics import metrics
 from proposals.api import problems
 from proposals.api.mcp import Mcp
 
@@ -15,6 +16,7 @@ urlpatterns = [
     re_path(r"^mcp/?$", Mcp.as_view()),
     path("healthz", health.alive),
     path("readyz", health.ready),
+    path("metrics", metrics),
     path("admin/", admin.site.urls),
     path("", include("proposals.console.urls")),
 ]

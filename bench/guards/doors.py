@@ -115,4 +115,25 @@ GUARDS = [
         "if False:",
         "tests/proposals/test_mcp.py",
     ),
+    Guard(
+        "numbers are told to this machine and to who has the token",
+        "approvals_site/metrics.py",
+        "if not (is_from_here(request) or has_token(request)):",
+        "if False:",
+        "tests/test_metrics.py",
+    ),
+    Guard(
+        "a proxy on this machine is not this machine",
+        "approvals_site/metrics.py",
+        "if any(header in request.headers for header in PROXIES_SAY):",
+        "if False:",
+        "tests/test_metrics.py",
+    ),
+    Guard(
+        "no token of none is the token",
+        "approvals_site/metrics.py",
+        'return bool(known) and scheme.lower() == "bearer" and is_it',
+        'return scheme.lower() == "bearer" and is_it',
+        "tests/test_metrics.py",
+    ),
 ]

@@ -184,6 +184,7 @@ PUBLIC = {
     "api/<path:rest>",
     "healthz",
     "readyz",
+    "metrics",
     "setup/",
     "join/<str:secret>/",
     "sign-in/",
