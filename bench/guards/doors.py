@@ -92,14 +92,14 @@ GUARDS = [
         "proposals/api/mcp.py",
         "if origin is not None and origin !=",
         "if False and origin !=",
-        "tests/proposals/test_mcp.py",
+        "tests/proposals/test_mcp_protocol.py",
     ),
     Guard(
         "a header that disagrees with the message is refused",
         "proposals/api/mcp.py",
         "if found != value and (is_modern or found is not None):",
         "if False:",
-        "tests/proposals/test_mcp.py",
+        "tests/proposals/test_mcp_protocol.py",
     ),
     Guard(
         "a key is one write whichever door its repeats come through",
