@@ -31,7 +31,7 @@ AGENT = "00000000-0000-7000-8000-%012d"
 # Ten entries a proposal, thirty days in all, fifty agents, fifty thousand objects and a hot one.
 FACTS = """
     SELECT i, i / 10 AS p, i %% 10 AS step, i / 10 %% 50 AS agent,
-        now() - (%(count)s - i) * (interval '30 days' / %(count)s) AS at,
+        %(now)s::timestamptz - (%(count)s - i) * (interval '30 days' / %(count)s) AS at,
         ('00000000-0000-7000-9000-' || lpad((i / 10)::text, 12, '0')) AS proposal,
         CASE WHEN i / 10 %% 97 = 0 THEN 'prices/1' ELSE 'orders/' || i / 10 %% 50000 END AS object,
         (ARRAY['low','low','low','low','low','low','low','medium','medium','high'])
@@ -152,9 +152,10 @@ def measure(count: int, times: int, is_shared: bool, only: str) -> bool:
 def fill(count: int) -> None:
     from django.db import connection, transaction
 
-    from ledger import entries
+    from ledger import clock, entries
 
     started = time.perf_counter()
+    now = clock.now()  # one for all: an entry, its facet and its mentions are of the same moment
     with transaction.atomic():
         for number in range(50):
             key = AGENT % number
@@ -164,6 +165,7 @@ def fill(count: int) -> None:
     step = 100_000
     for first in range(0, count, step):
         bounds = {"count": count, "first": first, "last": min(first + step, count) - 1}
+        bounds["now"] = now
         with connection.cursor() as cursor:
             for statement in (ENTRIES, FACETS, MENTIONS, LEAVES):
                 cursor.execute(statement, bounds)
