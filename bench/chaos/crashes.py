@@ -113,6 +113,8 @@ class Batch:
             if each.cycle.undo is not None:
                 world.ask_undo(each.forward_id)
                 each.undo_id = world.undo_of(each.forward_id)
+                if each.undo_id is None:
+                    each.cycle = replace(each.cycle, undo=None)
 
     def asking(self, *, is_undo: bool) -> Iterator[Job]:
         for each in self.played:

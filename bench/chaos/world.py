@@ -17,7 +17,12 @@ from budgets.charges import Unit
 from budgets.models import Budget
 from ledger import clock
 from proposals import bell, defaults, dispatch, execution, idempotency, services
-from proposals.exceptions import AlreadyUndone, IdempotencyInFlight, ProposalError
+from proposals.exceptions import (
+    AlreadyUndone,
+    IdempotencyInFlight,
+    NothingToUndo,
+    ProposalError,
+)
 from proposals.lifecycle import Status
 from proposals.models import Agent, Execution, Proposal
 
@@ -97,8 +102,11 @@ def ask_in_a_crowd(agent: Agent, cycle: Cycle) -> None:
 
 
 def ask_undo(forward_id: Any) -> None:
-    """Ask, as a person, for the undo of a commit; where it is asked for already, that is it."""
-    with suppress(AlreadyUndone):
+    """Ask, as a person, for the undo of a commit; where it is asked for already, that is it.
+
+    Where somebody else's hand put back what was there before, there is none to ask for.
+    """
+    with suppress(AlreadyUndone, NothingToUndo):
         services.undo(proposal_id=forward_id, person=reviewer(), reason=REASON)
 
 
