@@ -26,7 +26,7 @@ from proposals.spending import shed_in_front
 MOST_REFUSALS_PER_SECOND = 20
 MOST_IN_A_ROW = 1  # refusals in a second, where the second before ended in shedding
 MOST_SENDERS = 10_000  # of the last second; beyond it nobody is remembered, and nobody shed
-DETAIL = "Refused again and again within a second; nothing was read. Wait before asking again."
+DETAIL = "Refused again and again within a second; nothing was stored. Wait before asking again."
 
 
 @dataclass
@@ -37,9 +37,7 @@ class Sender:
     agent: str
     goes_on: bool  # it was shed in the second before
     is_over_budget: bool = False
-    limits: dict[str, str] = field(
-        default_factory=dict
-    )  # the headers that name the tightest budget
+    limits: dict[str, str] = field(default_factory=dict)  # headers: the tightest budget
     refused: int = 0
     shed: int = 0
     told: int = 0  # of what was shed, what the sum of refusals knows

@@ -43,8 +43,13 @@ class UndoPreview:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the target holds already what the undo would put there, whoever put it there."""
-        if self.preview is None or not any(self.preview.before.values()):
+        """Whether the target holds already what the undo would put there, whoever put it there.
+
+        Never said of other people's systems: a definition need not tell what its undo leaves.
+        """
+        if self.preview is None or self.preview.impact.external:
+            return False
+        if not any(self.preview.before.values()):
             return False
         return self.preview.before == self.preview.after
 

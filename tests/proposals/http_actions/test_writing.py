@@ -7,7 +7,7 @@ import pytest
 from proposals import services
 from proposals.models import Execution, Proposal
 from tests import factories
-from tests.proposals.http_actions.conftest import PRICE, REFUND
+from tests.proposals.http_actions.conftest import PRICE, REFUND, pricing
 from tests.proposals.http_actions.service import Service
 from tests.proposals.http_actions.steps import (
     approved,
@@ -141,6 +141,16 @@ class TestAPrice:
         assert defined.items["lamp"]["price"] == "12.50"
         assert services.preview_undo(proposal_id=proposal.pk).conflicts == ()
         undone = take_back(proposal)
+        assert undone.status == "committed", undone.reason
+        assert defined.items["lamp"]["price"] == "10.00"
+
+    def test_is_put_back_although_the_definition_does_not_tell_what_that_leaves(
+        self, defined: Service, polly: Any
+    ):
+        definition = pricing(defined)
+        del definition["preview"]["after"]
+        services.save_http_action(definition=definition, person=polly)
+        undone = take_back(price())
         assert undone.status == "committed", undone.reason
         assert defined.items["lamp"]["price"] == "10.00"
 
