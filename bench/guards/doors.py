@@ -67,6 +67,20 @@ GUARDS = [
         "tests/proposals/test_budgets.py",
     ),
     Guard(
+        "a flood is answered late",
+        "proposals/api/flood.py",
+        "            hold(sender)\n",
+        "",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "late answers leave threads to others",
+        "proposals/api/flood.py",
+        "    if not held.acquire(blocking=False):\n        return\n",
+        "    held.acquire(timeout=1)\n",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
         "while everything is frozen no revision is taken",
         "proposals/services/submission.py",
         "        require_thaw()\n        proposal = lock_own",

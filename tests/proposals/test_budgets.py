@@ -1,5 +1,6 @@
 """Budgets and freezes in the life of a proposal, through the verbs and the agents' door."""
 
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -208,6 +209,41 @@ class TestRefusal:
         other = client.propose(key="kept", rationale="Something else.")
         assert_problem(other, 422, "idempotency-key-reused")
         assert client.propose().json()["code"] == "rate-limited"
+
+    def test_a_flood_is_answered_late_so_that_a_loop_comes_seldom(self, monkeypatch):
+        cap(limit=0)
+        monkeypatch.setattr(flood, "this_second", lambda: 100)
+        pauses: list[float] = []
+        monkeypatch.setattr(flood.time, "sleep", pauses.append)
+        client = client_for()
+        for _ in range(flood.MOST_REFUSALS_PER_SECOND):
+            client.propose()
+        assert pauses == [], "whom the database refuses is answered at once"
+        client.propose()
+        assert pauses == [flood.HELD_SECONDS]
+        with ExitStack() as others:
+            for _ in range(flood.MOST_HELD):
+                others.enter_context(flood.held)
+            assert client.propose().status_code == 429
+            assert len(pauses) == 1, "the server's other threads wait for nobody"
+        client.propose()
+        assert len(pauses) == 2, "whoever was held makes room again"
+
+    def test_nobody_is_held_past_the_next_slot(self, monkeypatch):
+        pauses: list[float] = []
+        monkeypatch.setattr(flood.time, "sleep", pauses.append)
+        monkeypatch.setattr(flood, "moment", lambda: 10.0)
+        flood.hold(flood.Sender(10, "", False, opens_at=10.125))
+        flood.hold(flood.Sender(10, "", False, opens_at=9.0))
+        assert pauses == [0.125, 0.0]
+
+    def test_a_key_that_no_database_holds_is_an_answer_and_no_fault(self, monkeypatch):
+        cap(limit=0)
+        monkeypatch.setattr(flood, "this_second", lambda: 100)
+        client = client_for()
+        for _ in range(flood.MOST_REFUSALS_PER_SECOND + 1):
+            client.propose()
+        assert client.propose(key="\0").status_code in {400, 429}
 
     def test_a_flood_that_goes_on_is_shed_after_one_refusal_in_the_next_second(self, monkeypatch):
         cap(limit=0)
