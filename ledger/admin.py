@@ -18,7 +18,7 @@ from django.urls import NoReverseMatch, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from ledger import access, clock, finding, kinds, merkle
+from ledger import access, clock, finding, kinds, merkle, surroundings
 from ledger.canonical import parse
 from ledger.exporting import ExportView
 from ledger.finding import HINT, BadFilter, Filters
@@ -268,7 +268,7 @@ class LedgerEntryAdmin(NotedAdmin, KeysetAdmin):
             filters = asked(request)
         except BadFilter:
             filters = Filters()
-        context = self.around(request, filters) | (extra_context or {})
+        context = surroundings.around(request, filters) | (extra_context or {})
         try:
             with patience():
                 response = super().changelist_view(request, context)
@@ -282,38 +282,6 @@ class LedgerEntryAdmin(NotedAdmin, KeysetAdmin):
         if response.status_code == 200:
             note_page(request, filters, response)
         return response
-
-    def around(self, request: HttpRequest, filters: Filters) -> dict[str, Any]:
-        """The form above the list, and a chip for each part that narrows it."""
-        query = request.GET.copy()
-        for name in (OLDER, NEWER):
-            query.pop(name, None)
-        chips = []
-        for name, words in filters.words().items():
-            rest = query.copy()
-            rest.pop(name, None)
-            if name == "at":
-                rest["at"] = finding.WHOLE_TIME
-            chips.append({"words": visible(words), "url": f"?{rest.urlencode()}"})
-        return {
-            "chips": chips,
-            "selects": [
-                (name, finding.LABELS[name], choices.items(), getattr(filters, name))
-                for name, choices in finding.CHOICES.items()
-            ],
-            "inputs": [
-                (name, finding.LABELS[name], request.GET.get(name, "")) for name in finding.EXACT
-            ],
-            "is_whole_time": request.GET.get("at") == finding.WHOLE_TIME,
-            "at_from": request.GET.get("at_from", ""),
-            "at_to": request.GET.get("at_to", ""),
-            "export_url": self.export_url(request, query),
-        }
-
-    def export_url(self, request: HttpRequest, query: Any) -> str:
-        if not access.may_export(request.user):
-            return ""
-        return f"{reverse('admin:ledger_ledgerentry_export')}?{query.urlencode()}"
 
     def too_slow(self, request: HttpRequest, filters: Filters) -> HttpResponse:
         """Which filter would help: a shorter window, else something more exact."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from ledger import days
 from ledger.models import Facet, LedgerEntry, Mention
 
 BATCH = 2000
@@ -106,7 +107,10 @@ def mentions(entry: LedgerEntry, body: dict[str, Any]) -> list[tuple[str, str]]:
 
 @transaction.atomic
 def rebuild() -> int:
-    """Make every facet and mention anew, while writers go on. Returns the number of entries."""
+    """Make every facet and mention anew, while writers go on. Returns the number of entries.
+
+    The days are counted anew from them, by the clock.
+    """
     Facet.objects.all().delete()
     Mention.objects.all().delete()
     rows = LedgerEntry.objects.order_by("stream", "number").iterator(chunk_size=BATCH)
@@ -120,6 +124,7 @@ def rebuild() -> int:
                 (made if isinstance(row, Facet) else named).append(row)  # type: ignore[arg-type]
         Facet.objects.bulk_create(made, ignore_conflicts=True)
         Mention.objects.bulk_create(named, ignore_conflicts=True, batch_size=BATCH)
+    days.forget()
     return count
 
 

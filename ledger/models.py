@@ -159,6 +159,43 @@ class Mention(models.Model):
         return f"{self.name} in {self.entry_id}"
 
 
+class DayCount(models.Model):
+    """How many sealed entries one day (UTC) has of one kind and tier.
+
+    Derived like the facets, and kept by the clock (`ledger.days`), so that a page that shows days
+    reads a few rows of this and nothing of the ledger.
+    """
+
+    pk = models.CompositePrimaryKey("day", "kind", "tier")
+    day = models.DateField()
+    kind = models.CharField(max_length=100)
+    tier = models.CharField(max_length=10, blank=True)
+    count = models.PositiveBigIntegerField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.kind}"
+
+
+class Walk(models.Model):
+    """How far one of the clock's walks along the sealed log has come.
+
+    `position` is the first leaf that it has not seen, `sealed` how many there were when it looked.
+    """
+
+    name = models.CharField(max_length=20, primary_key=True)
+    position = models.PositiveBigIntegerField(default=0)
+    sealed = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.name}, at {self.position}"
+
+
 class Access(models.Model):
     """What somebody read: a page of the ledger, a row, an explanation, an export. No evidence."""
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections, connections
 
-from ledger import clock, heartbeat, sealer
+from ledger import clock, days, heartbeat, sealer
 from proposals import leadership, services
 from proposals.dispatch import Sweep
 from proposals.notices.finder import Finder
@@ -30,7 +30,10 @@ class Command(BaseCommand):
         parser.add_argument("--interval", type=float, default=1.0, help="seconds between passes")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        jobs = (Sweep().run, beat, sealer.tick, Pruning().run, Tidying().run, Finder().run)
+        jobs = (
+            *(Sweep().run, beat, sealer.tick, Pruning().run, Tidying().run, Finder().run),
+            days.tick,
+        )
         if options["once"]:
             for job in jobs:
                 job()
