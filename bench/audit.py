@@ -25,6 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 Result = tuple[str, float, float, list[str]]  # page, p95, CPU and statements, faults of the plans
 LIMIT_MS = 300
 STEPS = 3
+SUGGESTED = (
+    *(("agent", ""), ("agent", "bot-4"), ("agent", "none"), ("actor", ""), ("actor", "user:")),
+    *(("actor", "ami"), ("action", ""), ("action", "records."), ("action", "zz")),
+)
 FORBIDDEN = re.compile(r"\bDISTINCT\b|\bOFFSET\b", re.I)
 AGENT = "00000000-0000-7000-8000-%012d"
 
@@ -138,6 +142,7 @@ def measure(count: int, times: int, is_shared: bool, only: str) -> bool:
         if only not in name:
             continue
         results += walk(client, name, query, times)
+    results += [suggest(client, of, term, times) for of, term in SUGGESTED if only in "suggestions"]
     judged = [(name, least if is_shared else p95) for name, p95, least, _ in results]
     slow = [f"{name} ({spent:.0f})" for name, spent in judged if spent > LIMIT_MS]
     wrong = [f"{name}: {why}" for name, _, _, faults in results for why in faults]
@@ -170,6 +175,7 @@ def fill(count: int) -> None:
             for statement in (ENTRIES, FACETS, MENTIONS, LEAVES):
                 cursor.execute(statement, bounds)
     count_days(count)
+    break_some(count)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")
     print(f"Filled in {time.perf_counter() - started:.0f} s.")
@@ -192,6 +198,16 @@ def count_days(count: int) -> None:
         f"Days counted in {time.perf_counter() - started:.0f} s: {ticks} ticks of the clock, "
         f"the longest {longest * 1000:.0f} ms; {rows:,} rows."
     )
+
+
+def break_some(count: int) -> None:
+    """A few entries that the clock found altered; by their bytes, all of this ledger are."""
+    from ledger import clock
+    from ledger.models import Broken
+
+    at = clock.now()
+    some = range(1000, 1000 + count, max(1, count // 20))
+    Broken.objects.bulk_create(Broken(entry_id=pk, why="altered", found_at=at) for pk in some)
 
 
 def sign_in():
@@ -233,6 +249,8 @@ def pages(count: int) -> dict[str, dict[str, str]]:
     found |= {
         "flag hidden, all time": {"flag": "hidden", "at": "all"},
         "flag unknown, all time": {"flag": "unknown", "at": "all"},
+        "flag broken, all time": {"flag": "broken", "at": "all"},
+        "flag broken, tier high": {"flag": "broken", "tier": "high", "at": "all"},
         "tier high, a past day": {"tier": "high", **window},
         "tier high, agent, all time": {"tier": "high", "agent": "bot-9", "at": "all"},
         "nothing fits: tier high, origin clock": {"tier": "high", "origin": "clock", "at": "all"},
@@ -335,6 +353,33 @@ def visit(client, address, query, label, times, results, of=""):
     print(f"{label:44} {rows:5} {figures}  {', '.join(nodes)}", flush=True)
     results.append((f"{of}{label}" if of else label, p95, cpu + sql, faults))
     return response
+
+
+def suggest(client, of: str, term: str, times: int) -> Result:
+    """What a filter offers while it is typed."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+    from django.urls import reverse
+
+    spent, computed = [], []
+    for _ in range(times + 1):
+        with CaptureQueriesContext(connection) as captured:
+            started, computing = time.perf_counter(), time.process_time()
+            response = client.get(
+                reverse("admin:ledger_ledgerentry_suggest"), {"of": of, "term": term}
+            )
+            computed.append((time.process_time() - computing) * 1000)
+            spent.append((time.perf_counter() - started) * 1000)
+    assert response.status_code == 200, (of, term, response.status_code)
+    asked = [each["sql"] for each in captured if "ledger_" in each["sql"]]
+    nodes, faults = judge([sql for sql in asked if sql.startswith("SELECT")])
+    spent = sorted(spent[1:])
+    p50, p95 = spent[len(spent) // 2], spent[round(0.95 * (len(spent) - 1))]
+    cpu, sql = min(computed), sum(float(each["time"]) for each in captured) * 1000
+    label, rows = f"suggestions: {of} {term}", len(response.json()["found"])
+    figures = f"{p50:6.0f} {p95:6.0f} {cpu:6.0f} {sql:6.0f} {len(captured):5}"
+    print(f"{label:44} {rows:5} {figures}  {', '.join(nodes)}", flush=True)
+    return label, p95, cpu + sql, faults
 
 
 def judge(statements: list[str]) -> tuple[list[str], list[str]]:

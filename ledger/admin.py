@@ -18,12 +18,13 @@ from django.urls import NoReverseMatch, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from ledger import access, clock, finding, kinds, merkle, surroundings
+from ledger import access, clock, finding, kinds, merkle, patrol, surroundings
 from ledger.canonical import parse
 from ledger.exporting import ExportView
 from ledger.finding import HINT, BadFilter, Filters
-from ledger.models import Access, Leaf, LedgerEntry
+from ledger.models import Access, Broken, Leaf, LedgerEntry
 from ledger.readonly_admin import NEWER, OLDER, KeysetAdmin, NotedAdmin, precise
+from ledger.suggesting import SuggestView
 from ledger.visible import visible
 
 logger = logging.getLogger(__name__)
@@ -191,8 +192,9 @@ class LedgerEntryAdmin(NotedAdmin, KeysetAdmin):
 
     @admin.display(description="chain")
     def chain(self, entry: Any) -> SafeString:
-        if not hasattr(entry, "leaf"):
+        if not hasattr(entry, "leaf"):  # the page of one entry, which has its bytes
             entry.leaf = leaves([entry.pk]).get(entry.pk)
+            entry.is_broken = bool(patrol.fault(entry))
         state = chain_state(entry)
         return format_html('<span class="chain-{}">{}</span>', state.split()[0], state)
 
@@ -225,7 +227,14 @@ class LedgerEntryAdmin(NotedAdmin, KeysetAdmin):
 
     def get_urls(self) -> list[Any]:
         export = self.admin_site.admin_view(ExportView(self).open)
-        return [path("export/", export, name="ledger_ledgerentry_export"), *super().get_urls()]
+        suggest = self.admin_site.admin_view(SuggestView(self).open)
+        return [
+            path("export/", export, name="ledger_ledgerentry_export"),
+            path("suggest/", suggest, name="ledger_ledgerentry_suggest"),
+            *super().get_urls(),
+        ]
+
+    patience = staticmethod(patience)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         match = request.resolver_match
@@ -252,11 +261,14 @@ class LedgerEntryAdmin(NotedAdmin, KeysetAdmin):
         return found, False
 
     def prepare(self, entries: list[Any]) -> None:
-        """What the rows of one page are shown with, in two statements however many they are."""
+        """What the rows of one page are shown with, in three statements however many they are."""
         sealed = leaves([entry.pk for entry in entries])
+        broken = Broken.objects.filter(pk__in=[entry.pk for entry in entries])
+        known = set(broken.values_list("pk", flat=True))
         names = agent_names({entry.agent for entry in entries if entry.agent})
         for entry in entries:
             entry.leaf, entry.agent_name = sealed.get(entry.pk), names.get(entry.agent, "")
+            entry.is_broken = entry.pk in known
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
@@ -339,7 +351,12 @@ def leaves(pks: list[int]) -> dict[int, bytes]:
 
 
 def chain_state(entry: Any) -> str:
-    """Whether the hash of an entry is the one that was sealed. Its bytes are checked elsewhere."""
+    """Whether the hash of an entry is the one that was sealed, and nothing is known against it.
+
+    A list reads no bytes: of those it says what the clock found.
+    """
+    if entry.is_broken:
+        return BROKEN
     if entry.leaf is None:
         return UNSEALED
     return SEALED if entry.leaf == merkle.leaf_hash(bytes(entry.hash)) else BROKEN

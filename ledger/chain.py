@@ -96,11 +96,8 @@ def entry_hash(data: bytes) -> bytes:
 
 def fault(row: Row, before: Row | None) -> str:
     """What is wrong with an entry that follows `before` in its stream; empty when nothing is."""
-    wrong = _contents(row)
-    if wrong:
+    if wrong := own_fault(row):
         return wrong
-    if entry_hash(row.canonical) != row.hash:
-        return "its hash is not that of its bytes"
     number, previous = (before.number, before.hash) if before else (0, b"")
     if row.number != number + 1:
         return f"number {row.number} follows {number}: entries are missing or out of place"
@@ -109,6 +106,14 @@ def fault(row: Row, before: Row | None) -> str:
     if before and row.id <= before.id:
         return f"its id is not above that of the entry before it, {before.id}"
     return ""
+
+
+def own_fault(row: Row) -> str:
+    """What is wrong with an entry by itself, wherever it stands; empty when nothing is."""
+    wrong = _contents(row)
+    if not wrong and entry_hash(row.canonical) != row.hash:
+        wrong = "its hash is not that of its bytes"
+    return wrong
 
 
 def walk(rows: Iterable[Row]) -> Iterator[tuple[Row, str]]:

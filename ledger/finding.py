@@ -16,7 +16,7 @@ from django.db.models.expressions import RawSQL
 
 from ledger import clock, kinds
 from ledger.chain import moment
-from ledger.models import LedgerEntry, Mention
+from ledger.models import Broken, LedgerEntry, Mention
 from ledger.readonly_admin import precise, utc
 
 DEFAULT_DAYS = 7
@@ -46,6 +46,7 @@ HINT = (
 )
 BAD_TIME = "A time looks like 2026-11-22 09:30, in UTC."
 WHOLE_TIME = "all"
+BROKEN = "broken"  # the flag that is not the entry's own: what the clock found of it
 HEX = frozenset("0123456789abcdef")
 
 
@@ -123,7 +124,12 @@ class Filters:
             tests["facet__at__gte"] = self.start
         if self.end:
             tests["facet__at__lt"] = self.end
-        for name in ("tier", "origin", "flag", "action"):
+        if self.flag == BROKEN:
+            known = Broken.objects.filter(entry_id=OuterRef("facet__entry_id"))
+            entries = entries.filter(Exists(known))
+        elif self.flag:
+            tests["facet__flag"] = self.flag
+        for name in ("tier", "origin", "action"):
             if value := getattr(self, name):
                 tests[f"facet__{name}"] = value
         for kind in filter(None, (self.event, self.outcome)):

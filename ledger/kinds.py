@@ -141,5 +141,6 @@ FLAGS = {
     "no_human": "no person decided",
     "undone": "undone",
     "unknown": "outcome unknown",
+    "broken": "chain broken",
 }
 TIERS = ("low", "medium", "high")

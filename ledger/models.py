@@ -182,18 +182,34 @@ class DayCount(models.Model):
 class Walk(models.Model):
     """How far one of the clock's walks along the sealed log has come.
 
-    `position` is the first leaf that it has not seen, `sealed` how many there were when it looked.
+    `position` is the first leaf that it has not seen, `sealed` how many there were when it looked,
+    `ended_at` when a walk that goes round last came to its end.
     """
 
     name = models.CharField(max_length=20, primary_key=True)
     position = models.PositiveBigIntegerField(default=0)
     sealed = models.PositiveBigIntegerField(default=0)
+    ended_at = models.DateTimeField(null=True)
 
     class Meta:
         default_permissions = ()
 
     def __str__(self) -> str:
         return f"{self.name}, at {self.position}"
+
+
+class Broken(models.Model):
+    """A sealed entry that the clock found altered or gone (`ledger.patrol`). No evidence either."""
+
+    entry_id = models.PositiveBigIntegerField(primary_key=True)
+    why = models.CharField(max_length=300)
+    found_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"entry {self.entry_id}"
 
 
 class Access(models.Model):

@@ -9,7 +9,6 @@ from django.db.models import Max, Min, Sum
 from django.http import QueryDict
 
 from ledger import finding
-from ledger.days import NAME
 from ledger.finding import Filters
 from ledger.models import DayCount, Walk
 
@@ -64,13 +63,12 @@ class Strip:
         return f"{sum(bar.count for bar in self.bars):,}"
 
 
-def build(filters: Filters, query: QueryDict, now: datetime) -> Strip | None:
+def build(filters: Filters, query: QueryDict, walk: Walk | None, now: datetime) -> Strip | None:
     """The days around what the filters ask for; None while no day was counted.
 
-    Three statements, of which none reads the ledger.
+    Two statements, of which none reads the ledger. `walk` is how far the days are counted.
     """
     ends = DayCount.objects.aggregate(first=Min("day"), last=Max("day"))
-    walk = Walk.objects.filter(name=NAME).first()
     if walk is None or ends["first"] is None:
         return None
     days = shown_days(filters, now)

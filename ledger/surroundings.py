@@ -5,9 +5,11 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import reverse
 
-from ledger import access, clock, finding, strip
+from ledger import access, clock, days, finding, patrol, strip
 from ledger.finding import Filters
-from ledger.readonly_admin import NEWER, OLDER
+from ledger.models import Broken, Walk
+from ledger.readonly_admin import COUNT_CAP, NEWER, OLDER, CappedCount, precise
+from ledger.suggesting import SUGGESTIONS
 from ledger.visible import visible
 
 
@@ -16,6 +18,7 @@ def around(request: HttpRequest, filters: Filters) -> dict[str, Any]:
     query = request.GET.copy()
     for name in (OLDER, NEWER):
         query.pop(name, None)
+    walks = Walk.objects.in_bulk([days.NAME, patrol.NAME])
     return {
         "chips": chips(filters, query),
         "selects": [
@@ -23,13 +26,18 @@ def around(request: HttpRequest, filters: Filters) -> dict[str, Any]:
             for name, choices in finding.CHOICES.items()
         ],
         "inputs": [
-            (name, finding.LABELS[name], request.GET.get(name, "")) for name in finding.EXACT
+            (name, finding.LABELS[name], request.GET.get(name, ""), suggestions(name))
+            for name in finding.EXACT
         ],
         "is_whole_time": request.GET.get("at") == finding.WHOLE_TIME,
         "at_from": request.GET.get("at_from", ""),
         "at_to": request.GET.get("at_to", ""),
         "export_url": export_url(request, query),
-        "strip": strip.build(filters, query, clock.now()),
+        "strip": strip.build(filters, query, walks.get(days.NAME), clock.now()),
+        "broken": CappedCount(Broken.objects.order_by("pk")[: COUNT_CAP + 1].count()),
+        "patrol": told(walks.get(patrol.NAME)),
+        "is_about_broken": filters.flag == finding.BROKEN,
+        "broken_url": f"?flag={finding.BROKEN}&at={finding.WHOLE_TIME}",
     }
 
 
@@ -49,3 +57,22 @@ def export_url(request: HttpRequest, query: Any) -> str:
     if not access.may_export(request.user):
         return ""
     return f"{reverse('admin:ledger_ledgerentry_export')}?{query.urlencode()}"
+
+
+def suggestions(name: str) -> str:
+    """Where a script may ask what to offer for this input; empty where nothing is offered."""
+    if name not in SUGGESTIONS:
+        return ""
+    return f"{reverse('admin:ledger_ledgerentry_suggest')}?of={name}"
+
+
+def told(walk: Walk | None) -> str:
+    """How far the clock has come with checking every sealed entry."""
+    if walk is None:
+        return "The clock has not begun to check sealed entries."
+    if not walk.position and walk.ended_at:
+        here = ""
+    else:
+        here = f"This round is at {walk.position:,} of {walk.sealed:,}. "
+    last = f"The last whole round ended at {precise(walk.ended_at)}." if walk.ended_at else ""
+    return f"The clock checks every sealed entry against its seal, in turn. {here}{last}".strip()

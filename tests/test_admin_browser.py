@@ -4,8 +4,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 
-from ledger import sealer
-from ledger.models import LedgerEntry
+from ledger import clock, days, sealer
+from ledger.models import Broken, LedgerEntry
 from proposals.models import Proposal
 from tests.factories import make_person
 from tests.proposals.admin.pages import hostile_proposal
@@ -29,6 +29,9 @@ def auditor():
 def auditors_pages() -> dict[str, str]:
     done = committed()
     sealer.seal()
+    days.tick()
+    altered = LedgerEntry.objects.filter(kind="proposal.committed").first()
+    Broken.objects.create(entry_id=altered.pk, why="altered", found_at=clock.now())
     hidden = hostile_proposal()
     listed = reverse("admin:ledger_ledgerentry_changelist")
     entry = LedgerEntry.objects.filter(kind="proposal.reviewed").first()
@@ -37,6 +40,7 @@ def auditors_pages() -> dict[str, str]:
         "ledger": listed,
         "ledger, filtered": f"{listed}?tier=high&q=object:toys/bear",
         "ledger, nothing": f"{listed}?origin=clock&tier=low",
+        "ledger, broken": f"{listed}?flag=broken",
         "entry": reverse("admin:ledger_ledgerentry_change", args=[entry.pk]),
         "export": reverse("admin:ledger_ledgerentry_export"),
         "access log": reverse("admin:ledger_access_changelist"),
@@ -77,6 +81,18 @@ def test_an_auditor_narrows_the_list_and_follows_a_story(desk, auditor):
     page.get_by_role("heading", name="10. Proof").wait_for()
     page.get_by_role("link", name="Verify again now").click()
     assert page.get_by_text("The ledger holds.").is_visible()
+
+
+def test_a_filter_offers_what_the_ledger_holds_while_it_is_typed(desk, auditor):
+    committed()
+    page = desk.page(auditor)
+    page.goto(reverse("admin:ledger_ledgerentry_changelist"))
+    page.get_by_label("Action", exact=True).press_sequentially("toys")
+    page.wait_for_selector("#filter-action-found option[value='toys.set']", state="attached")
+    page.get_by_label("Action", exact=True).fill("toys.set")
+    page.keyboard.press("Enter")
+    page.get_by_text("Action: toys.set").wait_for()
+    assert not desk.complaints
 
 
 def test_a_story_fits_on_a4(desk, auditor):

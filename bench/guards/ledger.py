@@ -25,6 +25,27 @@ GUARDS = [
         "tests/ledger/test_finding.py",
     ),
     Guard(
+        "suggestions are for those who may see the ledger",
+        "ledger/suggesting.py",
+        "        if not self.model_admin.has_view_permission(request):\n",
+        "        if False:\n",
+        "tests/ledger/test_suggesting.py",
+    ),
+    Guard(
+        "the clock compares the hash of each entry with the leaf that was sealed",
+        "ledger/patrol.py",
+        "merkle.leaf_hash(row.hash) != leaf:",
+        "False:",
+        "tests/ledger/test_patrol.py",
+    ),
+    Guard(
+        "the clock compares the bytes and columns of each entry with its hash",
+        "ledger/patrol.py",
+        "why = row if isinstance(row, str) else chain.own_fault(row)",
+        'why = row if isinstance(row, str) else ""',
+        "tests/ledger/test_patrol.py",
+    ),
+    Guard(
         "whoever opens an entry of the ledger, or a record, leaves a line",
         "ledger/readonly_admin.py",
         "        self.note(request, response, unquote(object_id))\n",

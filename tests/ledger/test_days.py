@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.http import QueryDict
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -213,7 +214,8 @@ class TestTheStrip:
         days.tick()
         filters = Filters.parse({"at_from": "2026-10-31"}, clock.now())
         with CaptureQueriesContext(connection) as queries:
-            strip.build(filters, Client().get("/").wsgi_request.GET, clock.now())
+            walk = Walk.objects.get(name=days.NAME)
+            strip.build(filters, QueryDict(), walk, clock.now())
         asked = [query["sql"] for query in queries]
         of_days = [sql for sql in asked if "ledger_daycount" in sql or "ledger_walk" in sql]
         assert len(of_days) == 3
