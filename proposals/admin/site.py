@@ -12,6 +12,8 @@ from django.urls import reverse, reverse_lazy
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 
+from proposals.admin import sidebar
+
 
 @never_cache
 def sign_in(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -39,5 +41,6 @@ admin.site.site_header = "Countersign"
 admin.site.site_title = "Countersign"
 admin.site.index_title = "Administration"
 admin.site.site_url = reverse_lazy("queue")  # type: ignore[assignment]
+admin.site.get_app_list = sidebar.app_list  # type: ignore[method-assign,assignment]
 admin.site.login = sign_in  # type: ignore[method-assign,assignment]
 admin.site.password_change = change_password  # type: ignore[method-assign,assignment]
