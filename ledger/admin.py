@@ -3,14 +3,13 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -20,16 +19,17 @@ from django.utils.safestring import SafeString
 
 from ledger import access, clock, finding, kinds, merkle, patrol, surroundings
 from ledger.canonical import parse
+from ledger.counting import CountView
 from ledger.exporting import ExportView
 from ledger.finding import HINT, BadFilter, Filters
 from ledger.models import Access, Broken, Leaf, LedgerEntry
+from ledger.patience import TIMEOUT_SECONDS, is_given_up, patience
 from ledger.readonly_admin import NEWER, OLDER, KeysetAdmin, NotedAdmin, precise
 from ledger.suggesting import SuggestView
 from ledger.visible import visible
 
 logger = logging.getLogger(__name__)
 
-TIMEOUT_SECONDS = 5
 REASON_SHOWN = 60
 SEALED, UNSEALED, BROKEN = "ok", "not yet sealed", "broken"
 
@@ -82,26 +82,6 @@ class EntryFilter(admin.ListFilter):
 def asked(request: HttpRequest) -> Filters:
     """What the address asks for. Raises BadFilter."""
     return Filters.parse(request.GET.dict(), clock.now())
-
-
-@contextmanager
-def patience() -> Iterator[None]:
-    """On PostgreSQL, give up on a statement that takes longer than people wait.
-
-    A page is a short walk along an index, and nothing else may be tried: parallel workers or
-    compiling would cost more than all of it, and a hash would gather what the page never shows.
-    """
-    if connection.vendor != "postgresql":
-        yield
-        return
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(
-                f"SET LOCAL statement_timeout = {TIMEOUT_SECONDS * 1000}; "
-                "SET LOCAL max_parallel_workers_per_gather = 0; SET LOCAL jit = off; "
-                "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off"
-            )
-        yield
 
 
 @admin.register(LedgerEntry)
@@ -227,14 +207,14 @@ class LedgerEntryAdmin(NotedAdmin, KeysetAdmin):
 
     def get_urls(self) -> list[Any]:
         export = self.admin_site.admin_view(ExportView(self).open)
+        count = self.admin_site.admin_view(CountView(self).open)
         suggest = self.admin_site.admin_view(SuggestView(self).open)
         return [
             path("export/", export, name="ledger_ledgerentry_export"),
+            path("count/", count, name="ledger_ledgerentry_count"),
             path("suggest/", suggest, name="ledger_ledgerentry_suggest"),
             *super().get_urls(),
         ]
-
-    patience = staticmethod(patience)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         match = request.resolver_match
@@ -287,7 +267,7 @@ class LedgerEntryAdmin(NotedAdmin, KeysetAdmin):
                 if isinstance(response, TemplateResponse):
                     response.render()
         except OperationalError as error:
-            if getattr(error.__cause__, "sqlstate", "") != "57014":
+            if not is_given_up(error):
                 raise
             logger.warning("A list of the ledger took over %s s: %s", TIMEOUT_SECONDS, filters)
             return self.too_slow(request, filters)

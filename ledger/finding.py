@@ -15,6 +15,7 @@ from django.db.models import BooleanField, Exists, OuterRef, QuerySet
 from django.db.models.expressions import RawSQL
 
 from ledger import clock, kinds
+from ledger.canonical import digest
 from ledger.chain import moment
 from ledger.models import Broken, LedgerEntry, Mention
 from ledger.readonly_admin import precise, utc
@@ -46,6 +47,7 @@ HINT = (
 )
 BAD_TIME = "A time looks like 2026-11-22 09:30, in UTC."
 WHOLE_TIME = "all"
+TIMES = {"start": "from", "end": "before"}
 BROKEN = "broken"  # the flag that is not the entry's own: what the clock found of it
 HEX = frozenset("0123456789abcdef")
 
@@ -116,6 +118,21 @@ class Filters:
         found["from"] = moment(self.start) if self.start else ""
         found["before"] = moment(self.end) if self.end else ""
         return {name: value for name, value in found.items() if value}
+
+    @classmethod
+    def from_json(cls, stated: Mapping[str, str]) -> "Filters":
+        """The filters that `as_json` stated, with the window that was meant then."""
+        given: dict[str, Any] = dict(stated)
+        times: dict[str, Any] = {name: utc(given.pop(key, "")) for name, key in TIMES.items()}
+        return cls(**given, **times)
+
+    @property
+    def key(self) -> str:
+        """The same for the same filters; the last seven days are the same on every day."""
+        stated = self.as_json()
+        if self.is_default_window:
+            stated["from"] = f"{DEFAULT_DAYS} days ago"
+        return digest(stated)
 
     def apply(self, entries: QuerySet) -> QuerySet:
         """Everything but the search, as ranges of one index each."""

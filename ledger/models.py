@@ -6,6 +6,7 @@ from typing import Any
 from django.db import models
 
 from ledger.append_only import AppendOnly
+from ledger.canonical import CanonicalJSONField
 
 
 class Chain(models.Model):
@@ -210,6 +211,30 @@ class Broken(models.Model):
 
     def __str__(self) -> str:
         return f"entry {self.entry_id}"
+
+
+class ExactCount(models.Model):
+    """How many sealed entries some filters mean: asked for by a person, counted by the clock.
+
+    The row is the queue; there is one for each set of filters, by `key`. `upto` is how many entries
+    were sealed when it was asked, `position` how many of them were looked at.
+    """
+
+    key = models.CharField(max_length=71, unique=True)
+    asked = CanonicalJSONField()
+    actor_name = models.CharField(max_length=200, blank=True)
+    asked_at = models.DateTimeField()
+    upto = models.PositiveBigIntegerField()
+    position = models.PositiveBigIntegerField(default=0)
+    count = models.PositiveBigIntegerField(default=0)
+    finished_at = models.DateTimeField(null=True)
+    error = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"count {self.pk}"
 
 
 class Access(models.Model):

@@ -26,6 +26,10 @@ OLDER, NEWER = "older", "newer"
 class CappedCount(int):
     """A number of rows that was not counted beyond the cap, and says so: `1,000+`."""
 
+    @property
+    def is_capped(self) -> bool:
+        return self > COUNT_CAP
+
     def __str__(self) -> str:
         return f"{COUNT_CAP:,}+" if self > COUNT_CAP else f"{int(self):,}"
 

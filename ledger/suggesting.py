@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponseBadRequest, JsonResponse
 from django.http.response import HttpResponseBase
 
 from ledger.models import Facet, Mention
+from ledger.patience import patience
 from ledger.visible import visible
 
 SHOWN = 10
@@ -36,7 +37,7 @@ class SuggestView:
         term = request.GET.get("term", "").strip()
         if suggest is None or len(term) > LONGEST_TERM or "\0" in term:
             return HttpResponseBadRequest()
-        with self.model_admin.patience():
+        with patience():
             found = suggest(term)
         # A value with characters that would not be seen has to be typed: it looks like another.
         shown = [

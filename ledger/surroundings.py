@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from ledger import access, clock, days, finding, patrol, strip
 from ledger.finding import Filters
-from ledger.models import Broken, Walk
+from ledger.models import Broken, ExactCount, Walk
 from ledger.readonly_admin import COUNT_CAP, NEWER, OLDER, CappedCount, precise
 from ledger.suggesting import SUGGESTIONS
 from ledger.visible import visible
@@ -37,6 +37,8 @@ def around(request: HttpRequest, filters: Filters) -> dict[str, Any]:
         "broken": CappedCount(Broken.objects.order_by("pk")[: COUNT_CAP + 1].count()),
         "patrol": told(walks.get(patrol.NAME)),
         "is_about_broken": filters.flag == finding.BROKEN,
+        "exact": exact(filters),
+        "count_url": f"{reverse('admin:ledger_ledgerentry_count')}?{query.urlencode()}",
         "broken_url": f"?flag={finding.BROKEN}&at={finding.WHOLE_TIME}",
     }
 
@@ -76,3 +78,22 @@ def told(walk: Walk | None) -> str:
         here = f"This round is at {walk.position:,} of {walk.sealed:,}. "
     last = f"The last whole round ended at {precise(walk.ended_at)}." if walk.ended_at else ""
     return f"The clock checks every sealed entry against its seal, in turn. {here}{last}".strip()
+
+
+def exact(filters: Filters) -> dict[str, Any]:
+    """What the clock counted of exactly these filters, or how far it has come; empty if nothing."""
+    row = ExactCount.objects.filter(key=filters.key).first()
+    if row is None:
+        return {}
+    asked = Filters.from_json(row.asked)
+    return {
+        "number": f"{row.count:,}",
+        "so_far": f"{row.count:,} so far, {row.position:,} of {row.upto:,} entries looked at",
+        "upto": f"{row.upto:,}",
+        "since": precise(asked.start) if filters.is_default_window and asked.start else "",
+        "asked_time": precise(row.asked_at),
+        "who": visible(row.actor_name),
+        "finished_at": row.finished_at,
+        "finished_time": precise(row.finished_at) if row.finished_at else "",
+        "error": row.error,
+    }

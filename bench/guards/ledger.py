@@ -32,6 +32,13 @@ GUARDS = [
         "tests/ledger/test_suggesting.py",
     ),
     Guard(
+        "exact counts are for those who may see the ledger",
+        "ledger/counting.py",
+        "        if not self.model_admin.has_view_permission(request):\n",
+        "        if False:\n",
+        "tests/ledger/test_counting.py",
+    ),
+    Guard(
         "the clock compares the hash of each entry with the leaf that was sealed",
         "ledger/patrol.py",
         "merkle.leaf_hash(row.hash) != leaf:",

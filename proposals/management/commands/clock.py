@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections, connections
 
-from ledger import clock, days, heartbeat, sealer
+from ledger import clock, counting, days, heartbeat, sealer
 from ledger.patrol import Patrol
 from proposals import leadership, services
 from proposals.dispatch import Sweep
@@ -33,7 +33,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         jobs = (
             *(Sweep().run, beat, sealer.tick, Pruning().run, Tidying().run, Finder().run),
-            *(days.tick, Patrol().run),
+            *(days.tick, Patrol().run, counting.tick),
         )
         if options["once"]:
             for job in jobs:
