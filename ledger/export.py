@@ -61,7 +61,10 @@ class ExportRefused(Exception):
 
 @dataclass
 class Export:
-    """One export: what is asked for, by whom, up to which sealed position."""
+    """One export: what is asked for, by whom, up to which sealed position.
+
+    `extra` are files that are taken along, and named in the manifest like the others.
+    """
 
     filters: Filters
     checkpoint: Checkpoint
@@ -74,10 +77,12 @@ class Export:
     first: tuple[int, int] | None = None
     last: tuple[int, int] | None = None
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    name: str = "ledger"
+    extra: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def file_name(self) -> str:
-        return f"countersign-ledger-{self.checkpoint.size}-{self.at:%Y%m%dT%H%M%SZ}.zip"
+        return f"countersign-{self.name}-{self.checkpoint.size}-{self.at:%Y%m%dT%H%M%SZ}.zip"
 
 
 def chosen(filters: Filters) -> QuerySet:
@@ -125,6 +130,7 @@ def archive(export: Export) -> Iterator[bytes]:
             ("checkpoint.txt", lambda: [export.checkpoint.note.encode()]),
             ("public_keys.txt", lambda: [f"{key}\n".encode() for key in verifying_keys()]),
             ("verify.py", lambda: [Path(offline_verify.__file__).read_bytes()]),
+            *((name, lambda data=data: [data]) for name, data in export.extra.items()),
         )
         for name, pieces in parts:
             for _ in _member(export, bundle, name, pieces()):

@@ -29,4 +29,5 @@ def build(proposal_id: UUID) -> Story:
     """Read everything about one proposal and tell it. Raises NotFound."""
     source = gather(proposal_id)
     sections = [summary(source), told(source), *(tell(source) for tell in SECTIONS), proved(source)]
-    return Story(source.proposal, sentence_of(source), sections, source.proof.is_intact)
+    intact = source.proof.is_intact
+    return Story(source.proposal, sentence_of(source), sections, intact, source.check)

@@ -60,6 +60,7 @@ class Story:
     sentence: str
     sections: list[Section]
     is_intact: bool
+    check: Check | None = None  # the one that was decided on last
 
 
 @dataclass

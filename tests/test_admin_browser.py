@@ -47,6 +47,7 @@ def auditors_pages() -> dict[str, str]:
         "proposals": reverse("admin:proposals_proposal_changelist"),
         "proposal": reverse("admin:proposals_proposal_change", args=[done.pk]),
         "explained": reverse("explain", args=[done.pk]),
+        "evidence": reverse("evidence", args=[done.pk]),
         "explained, hidden characters": reverse("explain", args=[hidden.pk]),
     }
 

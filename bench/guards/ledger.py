@@ -39,6 +39,13 @@ GUARDS = [
         "tests/ledger/test_counting.py",
     ),
     Guard(
+        "evidence is taken away by those who may see the ledger and export it",
+        "proposals/console/bundling.py",
+        "    if not has_both(request.user):\n",
+        "    if False:\n",
+        "tests/proposals/test_bundle.py",
+    ),
+    Guard(
         "the clock compares the hash of each entry with the leaf that was sealed",
         "ledger/patrol.py",
         "merkle.leaf_hash(row.hash) != leaf:",

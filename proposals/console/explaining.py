@@ -26,4 +26,9 @@ def explain(request: Request, proposal_id: UUID) -> HttpResponse:
     except NotFound:
         raise Http404 from None
     access.note(request.user, "explain", str(proposal_id))
-    return render(request, "console/explain.html", {"story": told, "proposal": told.proposal})
+    context = {
+        "story": told,
+        "proposal": told.proposal,
+        "may_export": rights.has(request.user, rights.EXPORT_LEDGER),
+    }
+    return render(request, "console/explain.html", context)

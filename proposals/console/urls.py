@@ -4,6 +4,7 @@ from django.urls import include, path
 
 from proposals.console import (
     agents,
+    bundling,
     commenting,
     databases,
     editing,
@@ -113,6 +114,7 @@ urlpatterns = [
     path("help/", views.help_page, name="help"),
     path("proposals/<uuid:proposal_id>/", views.proposal, name="proposal"),
     path("proposals/<uuid:proposal_id>/explain/", explaining.explain, name="explain"),
+    path("proposals/<uuid:proposal_id>/evidence/", bundling.evidence, name="evidence"),
     path("proposals/<uuid:proposal_id>/decide/", views.decide, name="decide"),
     path(
         "proposals/<uuid:proposal_id>/decide/withdraw/",

@@ -76,6 +76,7 @@ PEOPLE = {
     "recent/",
     "proposals/<uuid:proposal_id>/",
     "proposals/<uuid:proposal_id>/explain/",
+    "proposals/<uuid:proposal_id>/evidence/",
     "proposals/<uuid:proposal_id>/decide/",
     "proposals/<uuid:proposal_id>/decide/withdraw/",
     "proposals/<uuid:proposal_id>/edit/",
