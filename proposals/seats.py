@@ -37,6 +37,14 @@ def ineligibility(user: Any, proposal: Proposal, check: Check) -> str:
     return hindrance(user, proposal, check) or authors.objection(user, check)
 
 
+def may_decide(user: Any, proposal: Proposal) -> bool:
+    """Whether this person may decide on what waits for people, in one of the four ways at least."""
+    check = proposal.current_check
+    if proposal.status != Status.PENDING or check is None:
+        return False
+    return not ineligibility(user, proposal, check)
+
+
 def hindrance(user: Any, proposal: Proposal, check: Check) -> str:
     """Why this person has no say on this check, whatever they wrote of it; empty if they have."""
     if not rights.has(user, right_for(check.tier)):

@@ -21,6 +21,28 @@
     if (link !== document.activeElement) link.hidden = !isLink;
   }
 
+  // A claim ends ten minutes after its page was last used; two before that, the page says so.
+  let claim = null, isUsed = false, claimTimer = 0;
+  const claimNews = (name) => { const place = $("[data-claim-news]"); if (place) place.textContent = place.dataset[name] || ""; };
+  function claimLasts(seconds) {
+    clearTimeout(claimTimer);
+    claimNews("");
+    claimTimer = setTimeout(() => {
+      claimNews("soon");
+      claimTimer = setTimeout(claimNews, Math.min(seconds, 120) * 1000, "over");
+    }, Math.max(seconds - 120, 0) * 1000);
+  }
+  function watchClaim() {
+    const found = $("[data-claim-seconds]");
+    if (found === claim) return;
+    claim = found;
+    clearTimeout(claimTimer);
+    if (claim) claimLasts(Number(claim.dataset.claimSeconds));
+  }
+  for (const kind of ["keydown", "pointerdown", "input", "scroll"]) {
+    document.addEventListener(kind, () => { isUsed = true; }, { capture: true, passive: true });
+  }
+
   // A decision on something else than is true now would be refused; say so before it is sent.
   function hold(words) {
     for (const form of document.querySelectorAll("form[data-decision]")) {
@@ -40,6 +62,8 @@
         if (place.textContent !== number) place.textContent = number;
       }
     }
+    const claimed = $("[data-claimed]");
+    if (claimed && claimed.textContent !== facts.claimed) claimed.textContent = facts.claimed;
     if (facts.stale) hold(facts.news);
     say(facts.news && !facts.stale ? `${facts.news}.` : facts.news, Boolean(facts.news));
   }
@@ -51,11 +75,15 @@
     if (asked !== source) { source = asked; etag = ""; since = asked.dataset.pulseTime; }
     try {
       const headers = etag ? { "If-None-Match": etag } : {};
+      if (claim && isUsed) headers["X-Active"] = "1";
+      isUsed = false;
       const answer = await fetch(asked.dataset.pulse, {
         headers, cache: "no-store", redirect: "error", signal: AbortSignal.timeout(10_000),
       });
       if (!answer.ok && answer.status !== 304) throw new Error(answer.status);
       const facts = answer.status === 304 ? last : await answer.json();
+      const goesOn = answer.headers.get("X-Claim-Seconds");
+      if (goesOn) claimLasts(Number(goesOn));
       if (asked === $("[data-pulse]")) {
         etag = answer.headers.get("ETag");
         since = answer.headers.get("X-Local-Time") || since;
@@ -84,8 +112,10 @@
     event.stopImmediatePropagation();
   }, true);
   document.addEventListener("htmx:afterSwap", () => {
+    watchClaim();
     const isOther = $("[data-pulse]") !== source;
     if (isOther) { last = null; say("", false); plan(); } else if (last?.stale) hold(last.news);
   });
+  watchClaim();
   plan();
 })();

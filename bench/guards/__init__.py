@@ -20,6 +20,7 @@ from bench.guards import (
     outcomes,
     pages,
     people,
+    queue,
     tables,
 )
 from bench.guards.guard import Guard
@@ -40,6 +41,7 @@ ROOMS = (
     outcomes,
     pages,
     people,
+    queue,
     tables,
 )
 GUARDS: list[Guard] = [one for room in ROOMS for one in room.GUARDS]

@@ -93,6 +93,7 @@ def find(proposal_id: UUID, user: Any) -> Proposal:
         "run",
         "proposer",
         "current_check__revision",
+        "review_claim__person",
     )
     wiring.refresh()  # what a page says of an action is what is in force now
     seen = ownership.proposals_for(user).select_related(*related)

@@ -20,6 +20,7 @@ from django.urls import reverse
 
 from ledger import clock
 from proposals import seats, services
+from proposals.console.claimed import CLAIM, by_others
 from proposals.console.forms import QueueFilters
 from proposals.lifecycle import Status
 from proposals.models import Proposal, Review, StoredList
@@ -41,7 +42,16 @@ UNLISTED = (
 )
 # What a row of the queue shows: of large rows only this is read, and of other tables only names.
 LISTED = (
-    *("status", "action", "tier", "revision_number", "rechecks", "is_undone", "is_observed"),
+    *(
+        "status",
+        "action",
+        "tier",
+        "round",
+        "revision_number",
+        "rechecks",
+        "is_undone",
+        "is_observed",
+    ),
     *("compensates_id", "duplicate_of_id", "run_id", "created_at", "updated_at", "expires_at"),
     *("agent__name", "proposer__username", "proposer__first_name", "proposer__last_name"),
     *(
@@ -49,6 +59,7 @@ LISTED = (
         for name in ("sentence", "digest", "effect", "approvals", "groups", "trace", "conflicts")
     ),
     *(f"current_check__{name}" for name in ("error", "is_reversible", "hides_text")),
+    *CLAIM,
 )
 
 
@@ -269,7 +280,7 @@ class Place:
     def page(self, number: int) -> list[Proposal]:
         """The proposals of one page, in the order of the list."""
         wanted = self.ids[(number - 1) * PAGE : number * PAGE]
-        related = ("agent", "proposer", "current_check")
+        related = ("agent", "proposer", "current_check", "review_claim__person")
         found = Proposal.objects.filter(pk__in=wanted).select_related(*related).only(*LISTED)
         by_id = {one.pk: one for one in found}
         return [by_id[one] for one in wanted if one in by_id]
@@ -285,13 +296,18 @@ class Place:
         return set(now.filter(pk__in=ids).values_list("pk", flat=True))
 
     def neighbours(self, proposal_id: UUID) -> tuple[str, str]:
-        """The addresses of the items before and after one; empty at the ends."""
+        """The addresses of the items before and after one; empty at the ends.
+
+        What somebody else is reviewing is skipped on the way forward; going back leads to all.
+        """
         if proposal_id not in self.ids:
             return "", ""
         at = self.ids.index(proposal_id)
         before = self.address(self.ids[at - 1]) if at else ""
-        after = self.address(self.ids[at + 1]) if at + 1 < len(self.ids) else ""
-        return before, after
+        following = self.ids[at + 1 :]
+        skipped = by_others(self.user) if following else set()
+        after = next((one for one in following if one not in skipped), None)
+        return before, self.address(after) if after else ""
 
     def onwards(self, proposal_id: UUID) -> str:
         """Where to go after deciding: the next item that is left, else how the list came out."""
@@ -305,7 +321,7 @@ class Place:
                 .filter(reviewer=self.user, created_at__gte=self.stored.made_at)
                 .values_list("proposal_id", flat=True)
             )
-            left = self.still_listed(others) - set(decided)
+            left = self.still_listed(others) - set(decided) - by_others(self.user)
             others = [one for one in others if one in left]
             if not others:
                 return f"{reverse('list-summary')}?{self.query}"

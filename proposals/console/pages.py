@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from proposals import checks, drafting, live, rights, seats, services, text
 from proposals.console import budgets, diff, outside, own_decision, presenters, timelines, typed
+from proposals.console.claimed import Claimed
 from proposals.console.lists import Place
 from proposals.console.look_alikes import LookAlikes
 from proposals.console.news import pulse_url
@@ -94,6 +95,7 @@ class ReviewPage(Page):
         self.rendering = presenters.rendering(proposal.action, check)
         self.neighbours = place.neighbours(proposal.pk)
         self.pulse_url = pulse_url(proposal)
+        self.claim = Claimed.of(proposal, user)
         self.read_live()
         self.remarks = Remarks(proposal, user, check)
         self.impact = presenters.impact(proposal, check)
@@ -132,11 +134,7 @@ class ReviewPage(Page):
         self.own = own_decision.own(user, proposal, self.filled)
         self.edit_url = own_decision.edit_url(user, proposal, self.place.query)
         self.blockers = seats.blockers(user, proposal, check) + self.remarks.blockers
-        self.may_decide = (
-            proposal.status == Status.PENDING
-            and check is not None
-            and not seats.ineligibility(user, proposal, check)
-        )
+        self.may_decide = seats.may_decide(user, proposal)
         if check and self.may_decide and not check.is_approvable:
             self.blockers.append(UNAPPROVABLE)
         needed = check.approvals if check else 0

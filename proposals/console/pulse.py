@@ -11,8 +11,9 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET
 
 from ledger.models import LedgerEntry
-from proposals.console import lists, news, run_undo
+from proposals.console import claiming, lists, news, run_undo
 from proposals.console.admission import Request, people_only
+from proposals.console.claimed import CLAIM, Claimed
 from proposals.console.lists import Place
 from proposals.models import Proposal, RunUndo
 
@@ -23,13 +24,15 @@ STALE_SECONDS = 60  # what falls due changes a count without anybody doing anyth
 @people_only
 def pulse(request: Request) -> HttpResponse:
     """Counts of the lists, and what changed since the asking page was made; 304 if nothing did."""
-    tag = etag(request)
+    tag, goes_on = etag(request), claiming.renewed(request)
     if request.headers.get("If-None-Match") == tag:
         answer: HttpResponse = HttpResponseNotModified()
     else:
         answer = JsonResponse(facts(request))
     answer["ETag"] = tag
     answer["X-Local-Time"] = f"{timezone.localtime():%H:%M}"
+    if goes_on is not None:
+        answer[claiming.SECONDS] = str(goes_on)
     return answer
 
 
@@ -37,6 +40,7 @@ def etag(request: Request) -> str:
     """Names a state of the world for one person and page.
 
     Whatever changes a list writes a ledger entry, so the newest entry says whether anything did.
+    Who is reviewing what is in no ledger: of that, news is up to STALE_SECONDS late.
     """
     newest = LedgerEntry.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     minute = int(time.time() // STALE_SECONDS)
@@ -50,8 +54,10 @@ def facts(request: Request) -> dict[str, Any]:
     lists.count_all(names, request.user)
     counts = {name: lists.count(name, request.user) for name in names}
     if "proposal" in request.GET:
-        said = news.of_proposal(find(request.GET["proposal"]), request.GET, request.user)
-        return {"counts": counts, "news": said, "stale": bool(said)}
+        found = find(request.GET["proposal"])
+        said = news.of_proposal(found, request.GET, request.user)
+        claimed = Claimed.of(found, request.user).words
+        return {"counts": counts, "news": said, "stale": bool(said), "claimed": claimed}
     if "undoing" in request.GET:
         undoing = get_object_or_404(RunUndo, pk=identifier(request.GET["undoing"]))
         said = run_undo.news_of(undoing, request.GET.get("seen", ""))
@@ -62,8 +68,8 @@ def facts(request: Request) -> dict[str, Any]:
 
 def find(proposal_id: str) -> Proposal:
     """The proposal with what a decision depends on, and nothing large."""
-    fields = ("status", "revision_number", "updated_at", "current_check__digest")
-    found = Proposal.objects.select_related("current_check").only(*fields)
+    fields = ("status", "round", "revision_number", "updated_at", "current_check__digest", *CLAIM)
+    found = Proposal.objects.select_related("current_check", "review_claim__person").only(*fields)
     return get_object_or_404(found, pk=identifier(proposal_id))
 
 

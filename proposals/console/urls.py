@@ -5,6 +5,7 @@ from django.urls import include, path
 from proposals.console import (
     agents,
     bundling,
+    claiming,
     commenting,
     databases,
     editing,
@@ -127,6 +128,7 @@ urlpatterns = [
         commenting.resolve,
         name="resolve-comment",
     ),
+    path("proposals/<uuid:proposal_id>/claim/", claiming.claim, name="claim-review"),
     path("proposals/<uuid:proposal_id>/undo/", views.undo, name="undo"),
     path("proposals/<uuid:proposal_id>/retry/", views.retry, name="retry"),
     path("proposals/<uuid:proposal_id>/reconcile/", views.reconcile, name="reconcile"),

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import push_url, reswap, retarget
 
 from proposals import ownership, rights, services, sign_ins, text
-from proposals.console import lists, presenters, typed, worklist, writes
+from proposals.console import claiming, lists, presenters, typed, worklist, writes
 from proposals.console.admission import (
     Request,
     find,
@@ -123,6 +123,7 @@ def proposal(request: Request, proposal_id: UUID) -> HttpResponse:
     found = find(proposal_id, request.user)
     lists_too = rights.may_view(request.user)
     place = Place.of(request.GET if lists_too else "", request.user)
+    claiming.opened(found, request.user)
     page = ReviewPage(found, request.user, place, request.GET)
     if page.views.file:
         return page.views.file

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from proposals import rights
+from proposals.console.claimed import by_others, reviewing
 from proposals.console.lists import Place
 from proposals.console.presenters import DECISIONS, Row
 from proposals.lifecycle import Status
@@ -31,13 +32,24 @@ class Outcome:
 
 
 def marked(rows: list[Row], place: Place) -> list[Row]:
-    """Rows of a stored list: what is done with is said, what waits names the seat it would fill."""
+    """Rows of a stored list: what is done with is said, what waits names the seat it would fill.
+
+    And who is reviewing what, first among its marks.
+    """
     still = place.still_listed([row.proposal.pk for row in rows])
     gone = [row.proposal for row in rows if row.proposal.pk not in still]
     became = outcomes(gone, place.user)
+    claims = reviewing([row.proposal for row in rows], place.user)
     mine = rights.groups_of(place.user) if place.tab.name == "waiting" else frozenset()
     return [
-        replace(row, outcome=became.get(row.proposal.pk), seat=seat(row, mine, still))
+        replace(
+            row,
+            outcome=became.get(row.proposal.pk),
+            seat=seat(row, mine, still),
+            flags=((claims[row.proposal.pk], ""), *row.flags)
+            if row.proposal.pk in claims
+            else row.flags,
+        )
         for row in rows
     ]
 
@@ -83,6 +95,7 @@ class Summary:
     expired: int
     withdrawn: int
     left: int
+    claimed: int = 0
 
     @classmethod
     def of(cls, place: Place) -> "Summary":
@@ -107,6 +120,7 @@ class Summary:
             expired=expired,
             withdrawn=withdrawn,
             left=len(still - decided),
+            claimed=len((still - decided) & by_others(place.user)),
         )
 
     @property

@@ -13,6 +13,7 @@ from proposals.models.operator_token import OperatorToken
 from proposals.models.outside import Attestation, Breaker, Exchange
 from proposals.models.proposal import Evidence, IdempotencyKey, Proposal, Revision, Run
 from proposals.models.review import Resolution, Review
+from proposals.models.review_claim import ReviewClaim
 from proposals.models.rule_hits import RuleHits, RuleTally
 from proposals.models.run_undo import RunUndo, RunUndoStep
 from proposals.models.target import Database, DescribedTable, Secret, Wiring
@@ -44,6 +45,7 @@ __all__ = [
     "Proposal",
     "Resolution",
     "Review",
+    "ReviewClaim",
     "Revision",
     "Rule",
     "RuleHits",

@@ -14,6 +14,12 @@ from proposals.services.agents import (
     set_observed,
 )
 from proposals.services.attesting import ask_again, attest, try_target
+from proposals.services.claiming import (
+    claim_review,
+    prune_review_claims,
+    release_review_claim,
+    renew_review_claim,
+)
 from proposals.services.commenting import resolve_comment
 from proposals.services.configuration import (
     change_agent,
@@ -97,6 +103,7 @@ __all__ = [
     "change_agent",
     "change_database",
     "change_rule",
+    "claim_review",
     "connect_database",
     "create_agent",
     "deactivate",
@@ -127,12 +134,15 @@ __all__ = [
     "preview_run_undo",
     "preview_undo",
     "prune_lists",
+    "prune_review_claims",
     "reactivate",
     "recheck",
     "reconcile",
     "record_change",
+    "release_review_claim",
     "remove_factors",
     "remove_grant",
+    "renew_review_claim",
     "resolve_comment",
     "retry",
     "review",

@@ -21,6 +21,7 @@ from proposals.exceptions import (
 from proposals.lifecycle import Status, require, transition
 from proposals.models import Check, Execution, Proposal, Review
 from proposals.registry import Tier
+from proposals.services.claiming import release_review_claim
 
 HIGH_TIER_REASON_LENGTH = 15
 
@@ -71,6 +72,7 @@ def review(
     said = reason.strip()
     stored = store(proposal, check, reviewer, verdict, said, reason_code, is_for_agent, place)
     follow(proposal, check, stored)
+    release_review_claim(proposal_id=proposal.pk, person=reviewer)
     return proposal
 
 

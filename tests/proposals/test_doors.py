@@ -27,6 +27,7 @@ from proposals.models import (
     Proposal,
     Resolution,
     Review,
+    ReviewClaim,
     Rule,
 )
 from tests.contract import assert_documented, assert_problem
@@ -81,6 +82,7 @@ PEOPLE = {
     "proposals/<uuid:proposal_id>/decide/withdraw/",
     "proposals/<uuid:proposal_id>/edit/",
     "proposals/<uuid:proposal_id>/comments/<int:review_id>/resolve/",
+    "proposals/<uuid:proposal_id>/claim/",
     "proposals/<uuid:proposal_id>/undo/",
     "proposals/<uuid:proposal_id>/retry/",
     "proposals/<uuid:proposal_id>/reconcile/",
@@ -321,6 +323,7 @@ class Scene:
             "secrets": list(NamedSecret.objects.order_by("pk").values()),
             "reviews": Review.objects.count(),
             "resolved": Resolution.objects.count(),
+            "claims": list(ReviewClaim.objects.values()),
             "executions": list(Execution.objects.order_by("pk").values("pk", "status")),
             "effects": list(self.toybox.effects),
             "decided": list(

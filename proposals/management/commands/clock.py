@@ -80,7 +80,7 @@ class Pruning:
 
 
 class Tidying:
-    """Once a minute, removes the lists that nobody works down any more."""
+    """Once a minute, removes the lists and claims that are of no use to anybody any more."""
 
     def __init__(self) -> None:
         self.next = 0.0
@@ -89,7 +89,9 @@ class Tidying:
         if time.monotonic() < self.next:
             return
         self.next = time.monotonic() + PRUNE_SECONDS
-        services.prune_lists(now=clock.now())
+        now = clock.now()
+        services.prune_lists(now=now)
+        services.prune_review_claims(now=now)
 
 
 def prune(folder: Path, seconds: float) -> None:
