@@ -113,6 +113,12 @@ def seen(
     }
 
 
+def comes_out_the_same(proposal: Proposal, check: Check, findings: Findings) -> bool:
+    """Whether these findings, under the verdict of that check, are what people approved by it."""
+    again = seen_digest(proposal, check.revision, findings, gate.as_verdict(check))
+    return again == check.digest and findings.base_tier == check.base_tier
+
+
 def seen_bytes(proposal: Proposal, check: Check) -> bytes:
     """The bytes that a stored check's digest is of, from what is stored of it."""
     findings, verdict = gate.findings_of(check), gate.as_verdict(check)

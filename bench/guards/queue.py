@@ -1,7 +1,8 @@
-"""What people work the queue down with: who is reviewing what."""
+"""What people work the queue down with: who is reviewing what, and a fresh check of what moved."""
 
 from bench.guards.guard import Guard
 
+RECHECKS = "tests/proposals/test_recheck_against_live.py"
 CLAIMS = "tests/proposals/test_review_claims.py"
 
 GUARDS = [
@@ -46,5 +47,40 @@ GUARDS = [
         'if request.headers.get(ACTIVE) != "1":',
         "if False:",
         CLAIMS,
+    ),
+    Guard(
+        "nobody voids approvals by asking for a check of what did not move",
+        "proposals/services/rechecking.py",
+        "if checks.comes_out_the_same(proposal, check, findings):",
+        "if False:",
+        RECHECKS,
+    ),
+    Guard(
+        "nobody voids approvals because the target is out of reach",
+        "proposals/services/rechecking.py",
+        "if findings.error:",
+        "if False:",
+        RECHECKS,
+    ),
+    Guard(
+        "only who may decide asks for a fresh check",
+        "proposals/services/rechecking.py",
+        "if objection := seats.ineligibility(person, proposal, check):",
+        'if objection := "":',
+        RECHECKS,
+    ),
+    Guard(
+        "what was on the screen is what is checked anew",
+        "proposals/services/rechecking.py",
+        "if check is not None and digest != check.digest:",
+        "if False:",
+        RECHECKS,
+    ),
+    Guard(
+        "only what waits for people is checked anew, also after the target was read",
+        "proposals/services/rechecking.py",
+        "        check = allowed(proposal, person, digest)\n",
+        "        check = proposal.current_check\n",
+        RECHECKS,
     ),
 ]

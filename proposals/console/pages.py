@@ -5,7 +5,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from proposals import checks, drafting, live, rights, seats, services, text
+from proposals import checks, drafting, live, rights, seats, text
 from proposals.console import budgets, diff, outside, own_decision, presenters, timelines, typed
 from proposals.console.claimed import Claimed
 from proposals.console.lists import Place
@@ -244,6 +244,12 @@ class ReviewPage(Page):
         return earlier.select_related("revision").order_by("-round").first()
 
     @property
+    def may_recheck(self) -> bool:
+        """Whether this person may have it checked anew, and that could come out otherwise."""
+        check = self.check
+        return self.may_decide and bool(self.has_moved or (check and check.error))
+
+    @property
     def ticket(self) -> str:
         return typed.ticket(self.user, self.proposal.pk)
 
@@ -308,30 +314,6 @@ class ReviewPage(Page):
             return False
 
 
-class UndoView:
-    """What undoing would do now, field by field."""
-
-    def __init__(self, found: services.UndoPreview) -> None:
-        self.error = found.error
-        self.conflicts = len(found.conflicts)
-        self.sentence = checks.sentence(found.call.action, found.call.params)
-        preview = found.preview
-        notes = {
-            (one.object, one.field): f"Changed since: the write left {shown(one.expected)}."
-            for one in found.conflicts
-        }
-        self.objects = (
-            diff.objects(
-                found.before_write, preview.before, preview.after, from_live=True, notes=notes
-            )
-            if preview
-            else []
-        )
-        self.is_empty = found.is_empty
-        alone = preview is not None and not self.conflicts and preview.tier != Tier.HIGH
-        self.consequence = COMMITS_ALONE if alone else NEEDS_ANOTHER
-
-
 def undo_sentence(check: Check | None) -> str:
     """The compensation in the system's words; empty if there is none."""
     if check is None or not check.compensation:
@@ -359,12 +341,6 @@ def reason_of(proposal: Proposal) -> str:
     return proposal.reason or str((proposal.error or {}).get("detail", ""))
 
 
-def shown(value: Any) -> str:
-    """A value inside a sentence: one line, nothing hidden, not too long."""
-    words = {"None": "null", "''": "empty"}
-    return words.get(repr(value)) or text.plain(value, 200)
-
-
 UNAPPROVABLE = (
     "Fix: there is nothing definite to approve. The change could not be previewed, or somebody "
     "changed the target since. It can still be rejected or sent back."
@@ -390,8 +366,3 @@ MOVED = (
     "checked again against what is there by then."
 )
 KEPT = "Content and target are equal to what was checked before, so earlier approvals still count."
-COMMITS_ALONE = (
-    "propose the undo; as it restores a known state, a worker commits it within seconds unless a "
-    "rule denies it."
-)
-NEEDS_ANOTHER = "propose the undo; it is written only after another person approved it."

@@ -25,7 +25,8 @@ from proposals.console.admission import (
 from proposals.console.budgets import BudgetsPage
 from proposals.console.forms import DecisionForm, ReasonForm, UndoForm, WriteFilters
 from proposals.console.lists import Place
-from proposals.console.pages import Page, ReviewPage, UndoView
+from proposals.console.pages import Page, ReviewPage
+from proposals.console.undo_view import UndoView
 from proposals.exceptions import (
     ActionError,
     AlreadyDecided,

@@ -77,6 +77,7 @@ from proposals.services.people import (
     revoke_invitation,
     set_groups,
 )
+from proposals.services.rechecking import recheck_against_live
 from proposals.services.revising import revise_as_reviewer
 from proposals.services.rulemaking import allow_always, change_rule
 from proposals.services.run_plan import RunPlan, preview_run_undo
@@ -137,6 +138,7 @@ __all__ = [
     "prune_review_claims",
     "reactivate",
     "recheck",
+    "recheck_against_live",
     "reconcile",
     "record_change",
     "release_review_claim",

@@ -95,11 +95,28 @@ def recheck(*, proposal_id: UUID, reason: str) -> bool:
     proposal = Proposal.objects.select_related("run").lock(proposal_id)
     if proposal.status != Status.PENDING:
         return False
+    check_anew(proposal, reason, actor="system:clock")
+    return True
+
+
+def check_anew(
+    proposal: Proposal,
+    reason: str,
+    *,
+    actor: str,
+    actor_name: str = "",
+    body: dict[str, Any] | None = None,
+) -> None:
+    """Send a locked pending proposal to be checked; who wanted it is in the ledger."""
     transition(
-        proposal, Status.SUBMITTED, actor="system:clock", body={"reason": reason}, reason=reason
+        proposal,
+        Status.SUBMITTED,
+        actor=actor,
+        actor_name=actor_name,
+        body={"reason": reason, **(body or {})},
+        reason=reason,
     )
     bell.ring_check(proposal.pk)
-    return True
 
 
 @transaction.atomic

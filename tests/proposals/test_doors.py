@@ -83,6 +83,7 @@ PEOPLE = {
     "proposals/<uuid:proposal_id>/edit/",
     "proposals/<uuid:proposal_id>/comments/<int:review_id>/resolve/",
     "proposals/<uuid:proposal_id>/claim/",
+    "proposals/<uuid:proposal_id>/recheck/",
     "proposals/<uuid:proposal_id>/undo/",
     "proposals/<uuid:proposal_id>/retry/",
     "proposals/<uuid:proposal_id>/reconcile/",
