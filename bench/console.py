@@ -351,7 +351,7 @@ class Measuring:
         self.report("queue, waiting on me", self.get("/"))
         self.report("queue, a stored list again", self.get(stored))
         self.report("queue, its last page", self.get(f"{stored}&page=10"))
-        for tab in ("mine", "open", "soon", "stuck"):
+        for tab in ("mine", "open", "moved", "soon", "held", "stuck"):
             self.report(f"queue, {tab}", self.get(f"/?tab={tab}"))
         self.report(
             "queue, filtered by tier and agent", self.get("/?tab=open&tier=medium&agent=bench-3")

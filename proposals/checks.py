@@ -267,11 +267,25 @@ def move_on(proposal: Proposal, revision: Revision, check: Check, now: Any) -> U
     blocking = comments.blocking(proposal) if proposal.round > 1 else []
     if follows(proposal, check, len(given), is_blocked=bool(blocking)) is Status.PENDING:
         facts |= {"comments": [one.pk for one in blocking]} if blocking else {}
+        changes |= {"is_held": bool(blocking), "has_moved": has_moved(proposal, check)}
         transition(proposal, Status.PENDING, actor=ACTOR, at=now, body=facts, **changes)
         return None
+    changes["has_moved"] = False
     facts["by"] = "policy" if check.effect == Effect.ALLOW else "people, earlier, same digest"
     transition(proposal, Status.APPROVED, actor=ACTOR, at=now, body=facts, **changes)
     return Execution.objects.enqueue(proposal, check, now).pk
+
+
+def has_moved(proposal: Proposal, check: Check) -> bool:
+    """Whether the target is known to be other than people last had it before them, as checked.
+
+    `proposal` still has the check before this one. Of a preview that failed nothing is known.
+    """
+    earlier = proposal.current_check
+    if earlier is None or earlier.revision_id != check.revision_id:
+        return False
+    is_other = None not in (earlier.before, check.before) and earlier.before != check.before
+    return proposal.has_moved or is_other
 
 
 def follows(

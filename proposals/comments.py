@@ -75,6 +75,12 @@ def blocking(proposal: Proposal) -> list[Review]:
     return list(proposal.reviews.filter(blocks=True, resolution=None).order_by("id"))
 
 
+def mark_held(proposal: Proposal) -> None:
+    """Keep, for the list of what is held, whether a comment blocks a locked pending proposal."""
+    proposal.is_held = bool(blocking(proposal))
+    Proposal.objects.filter(pk=proposal.pk).update(is_held=proposal.is_held)
+
+
 def sentence(comment: Review) -> str:
     """Whose comment, on which field. May hold what an agent chose."""
     place = f" on {comment.where}" if comment.where else ""

@@ -145,6 +145,7 @@ def take(execution_id: UUID | str) -> Claim | None:
     execution.lease_until = now + timedelta(seconds=settings.EXECUTION_LEASE_SECONDS)
     execution.claimed_by = WORKER
     execution.save(update_fields=["fence", "status", "lease_until", "claimed_by"])
+    mark_held(proposal, False)
     record(proposal, execution, "execution.claimed", now, refusal=refusal)
     crashpoints.reach("claim.taken")
     return Claim(
@@ -166,10 +167,18 @@ def hold(
     is_queued = execution.status == Execution.Status.QUEUED
     if not held.update(**{"run_after" if is_queued else "lease_until": later}):
         return  # another worker took over, and this one has nothing left to say
+    mark_held(proposal, True)
     if proposal.reason != reason[:500]:
         proposal.reason = reason[:500]
         proposal.save(update_fields=["reason"])
         record(proposal, execution, "execution.held", now, reason=proposal.reason)
+
+
+def mark_held(proposal: Proposal, is_held: bool) -> None:
+    """Keep, for the list of what is held, how this worker found a locked proposal."""
+    if proposal.is_held != is_held:
+        proposal.is_held = is_held
+        Proposal.objects.filter(pk=proposal.pk).update(is_held=is_held)
 
 
 def seconds_until(error: BudgetExceeded, now: datetime) -> float:

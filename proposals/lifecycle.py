@@ -124,6 +124,8 @@ def transition(
     if to is Status.SUBMITTED:
         changes |= {"round": proposal.round + 1, "due_at": at}
         facts["round"] = proposal.round + 1
+    if proposal.is_held:
+        changes = {"is_held": False, **changes}  # what held it, held it where it was
     proposal.status = to
     proposal.updated_at = at
     for field, value in changes.items():

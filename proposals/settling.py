@@ -174,6 +174,7 @@ def give_back(claim: Claim, reason: str, *, found: dict[str, Any] | None = None)
         reason=reason,
         generation=proposal.generation + 1,
         rechecks=proposal.rechecks + 1,
+        has_moved=proposal.has_moved or found is not None,
     )
     bell.ring_check(proposal.pk)
 

@@ -86,7 +86,7 @@ MARKS = {
         "Not reversible",
         Q(current_check__is_reversible=False, current_check__error=""),
     ),
-    "moved": ("Target moved", Q(rechecks__gt=0)),
+    "moved": ("Target moved", Q(has_moved=True)),
     "conflict": (
         "Target changed since",
         Q(current_check__isnull=False) & ~Q(current_check__conflicts=[]),

@@ -48,7 +48,8 @@ LISTED = (
         "tier",
         "round",
         "revision_number",
-        "rechecks",
+        "has_moved",
+        "is_held",
         "is_undone",
         "is_observed",
     ),
@@ -98,10 +99,22 @@ TABS = {
         ),
         Tab("open", "All open", "Everything that may still be written.", "Nothing is open."),
         Tab(
+            "moved",
+            "Base moved",
+            "Open, and its target was found to be other than people last had it before them.",
+            "Of nothing that is open the target was found to have moved.",
+        ),
+        Tab(
             "soon",
             "Due soon",
             "Expires within four hours unless somebody decides.",
             "Nothing is due in the next four hours.",
+        ),
+        Tab(
+            "held",
+            "Held",
+            "Kept back by a stop, a budget, its target or a comment that blocks approval.",
+            "Nothing is held back.",
         ),
         Tab(
             "stuck",
@@ -132,6 +145,10 @@ def items(tab: str, user: Any, tier: str | None = None) -> QuerySet[Proposal]:
         )
     if tab == "open":
         return Proposal.objects.open()
+    if tab == "moved":
+        return Proposal.objects.open().filter(has_moved=True)
+    if tab == "held":
+        return Proposal.objects.filter(is_held=True)
     if tab == "soon":
         return Proposal.objects.open().filter(expires_at__lte=clock.now() + SOON)
     if tab == "unknown":

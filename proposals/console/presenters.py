@@ -121,10 +121,10 @@ def rows(proposals: Iterable[Proposal], query: str = "", user: Any = None) -> li
 
 
 def is_held(proposal: Proposal, freezes: list[Freeze]) -> bool:
-    """Whether an approved write waits for a stop to end, or for room in a budget."""
+    """Whether an approved write waits for a stop to end, room in a budget or its target."""
     if proposal.status != Status.APPROVED:
         return False
-    return bool(freezing.stop_for(proposal, freezes)) or proposal.reason.startswith("The budget ")
+    return proposal.is_held or bool(freezing.stop_for(proposal, freezes))
 
 
 def decisions_of(user: Any, listed: list[Proposal]) -> dict[Any, str]:
@@ -190,7 +190,7 @@ def flags(
         found.append(("target changed since", "warning"))
     if proposal.duplicate_of_id:
         found.append(("possible duplicate", "warning"))
-    if proposal.rechecks:
+    if proposal.has_moved:
         found.append(("target moved", "warning"))
     if proposal.revision_number > 1:
         found.append((f"revision {proposal.revision_number}", ""))

@@ -86,6 +86,14 @@ class Proposal(Chain):
     is_observed = models.BooleanField(
         default=False, help_text="Its agent was only observed when it was proposed."
     )
+    has_moved = models.BooleanField(
+        default=False,
+        help_text="Whether a worker or a fresh check found another target than people last saw.",
+    )
+    is_held = models.BooleanField(
+        default=False,
+        help_text="Whether a worker found it held back, or a comment keeps it from approval.",
+    )
     duplicate_of = models.ForeignKey(
         "self", null=True, on_delete=models.PROTECT, related_name="duplicates"
     )
@@ -97,7 +105,9 @@ class Proposal(Chain):
     # How its budgets stood when it was reserved; set by the verb that reserved, stored nowhere.
     standings: list = []
     history = HistoricalRecords(
-        excluded_fields=["ledger_number", "ledger_hash", "result", "error"],
+        excluded_fields=[
+            *("ledger_number", "ledger_hash", "result", "error", "has_moved", "is_held")
+        ],
         cascade_delete_history=False,
     )
 
@@ -148,6 +158,16 @@ class Proposal(Chain):
             # The queue in its order, and what changed in it lately.
             models.Index(fields=["status", "tier", "expires_at"], name="proposal_by_rank"),
             models.Index(fields=["status", "updated_at"], name="proposal_by_change"),
+            models.Index(
+                fields=["status", "tier", "expires_at"],
+                name="proposal_moved",
+                condition=models.Q(has_moved=True),
+            ),
+            models.Index(
+                fields=["tier", "expires_at"],
+                name="proposal_held",
+                condition=models.Q(is_held=True),
+            ),
             models.Index(
                 fields=["-committed_at"],
                 name="proposal_by_commit",

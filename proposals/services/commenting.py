@@ -98,6 +98,7 @@ def go_on(proposal: Proposal, comment: Review, resolved: Resolution) -> None:
     check = proposal.current_check
     if proposal.status != Status.PENDING or check is None or comments.blocking(proposal):
         return
+    comments.mark_held(proposal)
     is_for_people = check.effect == Effect.REVIEW
     given = seats.approvals(proposal, check) if is_for_people else []
     if checks.follows(proposal, check, len(given)) is not Status.APPROVED:

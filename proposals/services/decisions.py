@@ -259,6 +259,8 @@ def follow(proposal: Proposal, check: Check, review: Review) -> None:
         given = seats.approvals(proposal, check)
         if len(given) >= check.approvals:
             let_through(proposal, check, given, at=at, facts=facts, **who)
+    elif review.blocks:
+        comments.mark_held(proposal)
 
 
 def let_through(
@@ -280,6 +282,7 @@ def let_through(
         at=at,
         reason="",
         rechecks=0,
+        has_moved=False,
         body=facts | {"approvals": [one.pk for one in given]},
     )
     bell.ring_execution(Execution.objects.enqueue(proposal, check, at).pk)

@@ -78,6 +78,7 @@ def revise(
         "resource": action.resource(params)[:255],
         "reason": "",
         "rechecks": 0,
+        "has_moved": False,
         "current_check": None,
     }
     if proposal.agent is not None and proposal.compensates_id is None:

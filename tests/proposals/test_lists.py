@@ -273,6 +273,8 @@ class TestThePulse:
                 "waiting": "2",
                 "mine": "0",
                 "open": "2",
+                "moved": "0",
+                "held": "0",
                 "soon": "0",
                 "stuck": "0",
                 "unknown": "0",
