@@ -1,11 +1,14 @@
 """Lists, live counts and preferences in a real Chromium: nothing moves by itself."""
 
+from datetime import timedelta
+
 import pytest
 from django.conf import settings
 from django.urls import reverse
 
+from ledger import clock
 from proposals import services
-from proposals.models import Proposal, Review
+from proposals.models import Proposal, Review, ReviewClaim
 from tests import factories
 from tests.factories import make_person, work
 from tests.test_browser import (  # noqa: F401 (fixtures)
@@ -165,6 +168,36 @@ class TestTheReviewPageIsLive:
         assert submit.get_attribute("aria-disabled") is None
 
 
+class TestAClaim:
+    def test_warns_two_minutes_before_its_end_and_goes_on_with_a_key(self, desk):  # noqa: F811
+        page = opened(desk, reverse("proposal", args=[waiting().pk]))
+        page.get_by_role("button", name="I am reviewing this").click()
+        page.get_by_role("button", name="Not any more").wait_for()
+        focused = page.evaluate("document.activeElement.textContent")
+        assert focused == "Not any more", "the focus stays where it was"
+        news = page.locator("[data-claim-news]")
+        page.clock.run_for(7 * 60_000)
+        assert news.inner_text() == ""
+        page.clock.run_for(61_000)
+        assert news.inner_text().startswith("In two minutes others will no longer see")
+        ReviewClaim.objects.update(until=clock.now() + timedelta(minutes=2))
+        page.keyboard.press("Shift")
+        later(page)
+        assert ReviewClaim.objects.get().until > clock.now() + timedelta(minutes=9)
+        assert news.inner_text() == ""
+        page.clock.run_for(10 * 60_000 + 1000)
+        assert news.inner_text() == "Others no longer see that you are reviewing this."
+
+    def test_of_somebody_else_shows_on_an_open_page(self, desk):  # noqa: F811
+        proposal = waiting()
+        page = opened(desk, reverse("proposal", args=[proposal.pk]))
+        services.claim_review(proposal_id=proposal.pk, person=make_person("ana"))
+        later(page)
+        page.get_by_text("Ana is reviewing this, until").wait_for()
+        submit = page.get_by_role("button", name="Submit decision")
+        assert submit.get_attribute("aria-disabled") is None
+
+
 class TestPages:
     @pytest.mark.parametrize("look", LOOKS)
     def test_are_accessible_and_fit_their_width(self, desk, look):  # noqa: F811
@@ -174,12 +207,24 @@ class TestPages:
         page.goto(reverse("queue"))
         here = settled(page).partition("?")[2]
         factories.approve(Proposal.objects.order_by("pk")[0], reviewer=make_person("ana"))
+        mine, theirs = waiting(note="third"), waiting(note="fourth")
+        box.colours["bear"] = "green"  # so that a check against live is offered
+        for one, person in ((mine, saul), (theirs, make_person("ana"))):
+            services.claim_review(proposal_id=one.pk, person=person)
+        services.keep_view(person=saul, name="Night shift", query="tab=open&group=object")
         for name, address in {
             "what became of a list": f"{reverse('queue')}?{here}",
             "summary": f"{reverse('list-summary')}?{here}",
             "search": f"{reverse('search')}?q=toys/bear",
             "nothing found": f"{reverse('search')}?q=nobody",
             "preferences": reverse("preferences"),
+            "by group": f"{reverse('queue')}?tab=open&group=object",
+            "base moved": f"{reverse('queue')}?tab=moved",
+            "held": f"{reverse('queue')}?tab=held",
+            "a view to keep": f"{reverse('saved-views')}?of=tab%3Dopen%26group%3Drun",
+            "kept views": reverse("saved-views"),
+            "what I am reviewing": reverse("proposal", args=[mine.pk]),
+            "what somebody reviews": reverse("proposal", args=[theirs.pk]),
         }.items():
             page.goto(address)
             found = Axe().run(page)

@@ -83,4 +83,11 @@ GUARDS = [
         "        check = proposal.current_check\n",
         RECHECKS,
     ),
+    Guard(
+        "nobody removes the view of somebody else",
+        "proposals/services/desk.py",
+        "SavedView.objects.filter(pk=view_id, person=person).delete()",
+        "SavedView.objects.filter(pk=view_id).delete()",
+        "tests/proposals/test_groups_and_views.py",
+    ),
 ]

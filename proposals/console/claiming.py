@@ -61,6 +61,7 @@ def note(request: Request, proposal_id: UUID, place: Place, refusal: str) -> Htt
         "may_claim": seats.may_decide(request.user, found),
         "query": place.query,
         "refusal": refusal,
+        "is_part": True,
     }
     return render(request, "console/parts/claim.html", context)
 

@@ -95,6 +95,7 @@ MARKS = {
     "undo": ("Undo", Q(compensates__isnull=False)),
     "revised": ("Revised", Q(revision_number__gt=1)),
 }
+GROUPINGS = ("agent", "run", "action", "object")
 DUE_HOURS = {"4": "Within 4 hours", "24": "Within a day", "72": "Within 3 days"}
 
 
@@ -110,9 +111,16 @@ class QueueFilters(Filters):
     marked = forms.ChoiceField(required=False, choices=choices(MARKS), widget=Choice)
     due = forms.ChoiceField(required=False, choices=[ANY, *DUE_HOURS.items()], widget=Choice)
 
+    group = forms.ChoiceField(
+        required=False,
+        label="Group by",
+        choices=[("", "None"), *((name, name.capitalize()) for name in GROUPINGS)],
+        widget=Choice,
+    )
+
     RARE = ("checks", "marked", "due", "run")
 
-    field_order = ["tier", "action", "agent", "object", *RARE]
+    field_order = ["tier", "action", "agent", "object", "group", *RARE]
 
     @property
     def usual(self) -> list[forms.BoundField]:
@@ -134,7 +142,12 @@ class QueueFilters(Filters):
         return [
             (str(self[name].label), named.get(word, word) if name in own else word)
             for name, word in self.chosen().items()
+            if name != "group"  # which leaves nothing out
         ]
+
+    @property
+    def grouping(self) -> str:
+        return str(self.cleaned_data.get("group") or "")
 
     def narrow(self, found: QuerySet[Proposal]) -> QuerySet[Proposal]:
         found, given = super().narrow(found), self.cleaned_data

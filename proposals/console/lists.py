@@ -22,6 +22,7 @@ from ledger import clock
 from proposals import seats, services
 from proposals.console.claimed import CLAIM, by_others
 from proposals.console.forms import QueueFilters
+from proposals.console.grouping import grouped
 from proposals.lifecycle import Status
 from proposals.models import Proposal, Review, StoredList
 from proposals.models.desk import LONGEST_LIST
@@ -53,7 +54,15 @@ LISTED = (
         "is_undone",
         "is_observed",
     ),
-    *("compensates_id", "duplicate_of_id", "run_id", "created_at", "updated_at", "expires_at"),
+    *(
+        "resource",
+        "compensates_id",
+        "duplicate_of_id",
+        "run_id",
+        "created_at",
+        "updated_at",
+        "expires_at",
+    ),
     *("agent__name", "proposer__username", "proposer__first_name", "proposer__last_name"),
     *(
         f"current_check__{name}"
@@ -174,7 +183,7 @@ def in_order(tab: str, user: Any, form: QueueFilters) -> list[UUID]:
 def decided_by(user: Any, form: QueueFilters) -> list[UUID]:
     """The ids of what this person decided on, by their latest decision."""
     reviews = Review.objects.filter(reviewer=user)
-    if form.chosen():
+    if form.words():
         reviews = reviews.filter(proposal__in=form.narrow(Proposal.objects.all()))
     latest = reviews.order_by("-id").values_list("proposal_id", flat=True)[: 4 * LONGEST_LIST]
     return list(dict.fromkeys(latest))[:LONGEST_LIST]
@@ -274,7 +283,7 @@ class Place:
             return self
         at = clock.now()
         stored = services.keep_list(person=self.user, query=self.filters, ids=self.ids, at=at)
-        if not self.form.chosen() and self.tab.is_worked_down:
+        if not self.form.words() and self.tab.is_worked_down:
             note_count(self.tab.name, self.user, len(self.ids))
         return replace(self, stored=stored, is_fresh=True)
 
@@ -283,8 +292,10 @@ class Place:
         if self.stored:
             return self.stored.ids
         if self.tab.name == "mine":
-            return decided_by(self.user, self.form)
-        return in_order(self.tab.name, self.user, self.form)
+            found = decided_by(self.user, self.form)
+        else:
+            found = in_order(self.tab.name, self.user, self.form)
+        return grouped(found, self.form.grouping)
 
     @property
     def is_capped(self) -> bool:

@@ -65,6 +65,7 @@ class Row:
     decided: str = ""
     outcome: Any = None
     seat: str = ""
+    group: str = ""
 
     @property
     def who(self) -> str:

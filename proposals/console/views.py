@@ -13,7 +13,16 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from django_htmx.http import push_url, reswap, retarget
 
 from proposals import ownership, rights, services, sign_ins, text
-from proposals.console import claiming, lists, presenters, typed, worklist, writes
+from proposals.console import (
+    claiming,
+    grouping,
+    lists,
+    presenters,
+    saved_views,
+    typed,
+    worklist,
+    writes,
+)
 from proposals.console.admission import (
     Request,
     find,
@@ -64,10 +73,11 @@ def queue(request: Request) -> HttpResponse:
         "place": "queue",
         "here": place,
         "tab": place.tab,
-        "rows": worklist.marked(rows, place),
+        "rows": grouping.headed(worklist.marked(rows, place), place.form.grouping),
         "steps": steps(place, number),
         "chosen": place.form.words(),
         "elsewhere": "",
+        "group_word": grouping.WORDS.get(place.form.grouping, ""),
     }
     if not rows and not context["chosen"]:
         context["elsewhere"] = f"{lists.count('open', request.user)} open in all."
@@ -84,7 +94,8 @@ def queue(request: Request) -> HttpResponse:
         }
         for tab in lists.TABS.values()
     ]
-    return render(request, "console/queue.html", {**context, "tabs": tabs, "filters": place.form})
+    context |= {"tabs": tabs, "filters": place.form, "views": saved_views.links(place)}
+    return render(request, "console/queue.html", context)
 
 
 def page_number(request: Request, place: Place) -> int:

@@ -2,7 +2,7 @@
 
 from proposals.models.agent import Agent, AgentToken, Grant
 from proposals.models.check import Check, Rule
-from proposals.models.desk import Preferences, StoredList
+from proposals.models.desk import Preferences, SavedView, StoredList
 from proposals.models.execution import Execution
 from proposals.models.freeze import Freeze
 from proposals.models.http_action import HttpAction, NamedSecret
@@ -53,6 +53,7 @@ __all__ = [
     "Run",
     "RunUndo",
     "RunUndoStep",
+    "SavedView",
     "Secret",
     "StoredList",
     "Webhook",

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 LONGEST_LIST = 500
+LONGEST_VIEW_NAME, MOST_VIEWS = 60, 20
 LIST_LIFETIME = timedelta(days=2)
 
 
@@ -91,3 +92,22 @@ class StoredList(models.Model):
     @property
     def ids(self) -> list[UUID]:
         return [UUID(one) for one in self.members.split()]
+
+
+class SavedView(models.Model):
+    """A list of the queue with its filters, that one person gave a name to."""
+
+    person = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views"
+    )
+    name = models.CharField(max_length=LONGEST_VIEW_NAME)
+    query = models.CharField(max_length=1000, help_text="Which list, with which filters.")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [
+            models.UniqueConstraint(fields=["person", "name"], name="saved_view_named_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"view {self.pk}"

@@ -39,7 +39,7 @@ from proposals.services.databases import (
     switch_table,
 )
 from proposals.services.decisions import review
-from proposals.services.desk import keep_list, prune_lists, save_preferences
+from proposals.services.desk import forget_view, keep_list, keep_view, prune_lists, save_preferences
 from proposals.services.dry_runs import DryRun, dry_run
 from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
 from proposals.services.http_actions import (
@@ -117,6 +117,7 @@ __all__ = [
     "export_http_actions",
     "find_invitation",
     "forget_secret",
+    "forget_view",
     "freeze",
     "grant",
     "grant_each",
@@ -126,6 +127,7 @@ __all__ = [
     "join",
     "keep_list",
     "keep_secret",
+    "keep_view",
     "lift",
     "list_mail_domains",
     "lower_budget",

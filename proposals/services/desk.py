@@ -1,4 +1,4 @@
-"""A person's own desk: preferences and the lists they work down. Nobody else is affected."""
+"""A person's own desk: preferences, views, lists they work down. Nobody else is affected."""
 
 import secrets
 from collections.abc import Sequence
@@ -6,12 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from proposals.exceptions import InvalidRequest
-from proposals.models import Preferences, StoredList
-from proposals.models.desk import LONGEST_LIST
+from proposals import text
+from proposals.exceptions import InvalidRequest, NotFound
+from proposals.models import Preferences, SavedView, StoredList
+from proposals.models.desk import LONGEST_LIST, MOST_VIEWS
 
 KEY_BYTES = 6  # a name and no secret: a list is shown to its person alone
 
@@ -34,6 +36,43 @@ def save_preferences(
         raise InvalidRequest("These preferences cannot be kept.", errors=faults) from error
     found.save()
     return found
+
+
+@transaction.atomic
+def keep_view(*, person: Any, name: str, query: str) -> SavedView:
+    """Keep a list with its filters under a name; a name they used before is given to this one.
+
+    The query is as the door understood it. Raises InvalidRequest for a name that is missing, too
+    long or hides characters, and for more views than MOST_VIEWS.
+    """
+    view = SavedView(person=person, name=name.strip(), query=query)
+    try:
+        view.clean_fields()
+    except ValidationError as error:
+        raise refused_name(" ".join(error.messages)) from error
+    if text.has_alarming(view.name):
+        raise refused_name("A name holds no characters that hide or reorder text.")
+    # Locked, or two at once would both find room.
+    get_user_model().objects.select_for_update(no_key=True).get(pk=person.pk)
+    mine = SavedView.objects.filter(person=person)
+    if mine.filter(name=view.name).update(query=query):
+        return mine.get(name=view.name)
+    if mine.count() >= MOST_VIEWS:
+        raise refused_name(f"You have {MOST_VIEWS} views, which is as many as are kept.")
+    view.save()
+    return view
+
+
+def refused_name(detail: str) -> InvalidRequest:
+    fault = {"pointer": "/name", "code": "invalid", "detail": detail}
+    return InvalidRequest("This view cannot be kept.", errors=[fault])
+
+
+def forget_view(*, person: Any, view_id: int) -> None:
+    """Remove a view of this person. Raises NotFound, also for those of others."""
+    removed, _ = SavedView.objects.filter(pk=view_id, person=person).delete()
+    if not removed:
+        raise NotFound
 
 
 def keep_list(*, person: Any, query: str, ids: Sequence[UUID], at: datetime) -> StoredList:

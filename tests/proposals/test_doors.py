@@ -72,6 +72,8 @@ PEOPLE = {
     "",
     "summary/",
     "pulse/",
+    "views/",
+    "views/<int:view_id>/remove/",
     "search/",
     "preferences/",
     "recent/",
@@ -246,7 +248,7 @@ class Scene:
         plain = route.replace("([^/]+)", "1").replace("/?$", "").replace("^", "").replace("$", "")
         plain = plain.replace("(?P<name>[a-z0-9_.]+)", "toys.set").replace("\\.", ".")
         plain = plain.replace("(?P<run>.+)", "run-1").replace("(?P<rest>(?s:.*))", "nowhere")
-        plain = re.sub(r"<int:(budget|run|rule|breaker)_id>", "1", plain)
+        plain = re.sub(r"<int:(budget|run|rule|breaker|view)_id>", "1", plain)
         plain = plain.replace("<uuid:undoing_id>", str(uuid4()))
         plain = plain.replace("<int:review_id>", str(self.comment.pk))
         plain = plain.replace("(?P<freeze_id>[0-9]+)", str(self.freeze.pk))
