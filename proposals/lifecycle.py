@@ -126,6 +126,8 @@ def transition(
         facts["round"] = proposal.round + 1
     if proposal.is_held:
         changes = {"is_held": False, **changes}  # what held it, held it where it was
+    if proposal.has_moved and to not in OPEN:
+        changes = {"has_moved": False, **changes}  # nobody has to look any more
     proposal.status = to
     proposal.updated_at = at
     for field, value in changes.items():

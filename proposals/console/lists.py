@@ -155,7 +155,7 @@ def items(tab: str, user: Any, tier: str | None = None) -> QuerySet[Proposal]:
     if tab == "open":
         return Proposal.objects.open()
     if tab == "moved":
-        return Proposal.objects.open().filter(has_moved=True)
+        return Proposal.objects.filter(has_moved=True)
     if tab == "held":
         return Proposal.objects.filter(is_held=True)
     if tab == "soon":

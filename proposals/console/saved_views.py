@@ -54,7 +54,7 @@ def saved_views(request: Request) -> HttpResponse:
         "longest": LONGEST_VIEW_NAME,
         "views": [
             (one, f"{reverse('queue')}?{one.query}")
-            for one in SavedView.objects.filter(person=request.user).order_by("name")
+            for one in SavedView.objects.filter(person=request.user.pk).order_by("name")
         ],
     }
     status = 422 if form.errors else 200

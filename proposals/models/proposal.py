@@ -159,7 +159,7 @@ class Proposal(Chain):
             models.Index(fields=["status", "tier", "expires_at"], name="proposal_by_rank"),
             models.Index(fields=["status", "updated_at"], name="proposal_by_change"),
             models.Index(
-                fields=["status", "tier", "expires_at"],
+                fields=["tier", "expires_at"],
                 name="proposal_moved",
                 condition=models.Q(has_moved=True),
             ),
