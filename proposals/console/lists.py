@@ -41,7 +41,16 @@ UNLISTED = (
 )
 # What a row of the queue shows: of large rows only this is read, and of other tables only names.
 LISTED = (
-    *("status", "action", "tier", "revision_number", "rechecks", "is_undone", "is_observed"),
+    *(
+        "status",
+        "action",
+        "tier",
+        "revision_number",
+        "rechecks",
+        "is_undone",
+        "taken_back",
+        "is_observed",
+    ),
     *("compensates_id", "duplicate_of_id", "run_id", "created_at", "updated_at", "expires_at"),
     *("agent__name", "proposer__username", "proposer__first_name", "proposer__last_name"),
     *(

@@ -5,12 +5,13 @@ from typing import Any
 
 from django.urls import reverse
 
-from proposals import checks, drafting, live, rights, seats, services, text
+from proposals import checks, drafting, live, rights, seats, text
 from proposals.console import budgets, diff, outside, own_decision, presenters, timelines, typed
 from proposals.console.lists import Place
 from proposals.console.look_alikes import LookAlikes
 from proposals.console.news import pulse_url
 from proposals.console.remarks import Remarks
+from proposals.console.undo_page import named
 from proposals.console.versions import GROUPS_SHOWN, Views
 from proposals.lifecycle import Status
 from proposals.models import Check, Evidence, Proposal, Review, Revision
@@ -197,15 +198,26 @@ class ReviewPage(Page):
             found.append(Banner("Approved.", "A worker commits it; leaving this page is safe."))
         if proposal.is_undone:
             found.append(Banner("Undone.", "What this wrote was taken back."))
+        elif proposal.taken_back:
+            found.append(Banner("Partly undone.", self._partly(), url=self.undo_url, link=REST))
         if proposal.compensates_id:
             url = reverse("proposal", args=[proposal.compensates_id])
-            found.append(Banner("This is an undo.", url=url, link="See the write it takes back"))
+            told = f"It covers {named(proposal.covers)} of the write." if proposal.covers else ""
+            found.append(
+                Banner("This is an undo.", told, url=url, link="See the write it takes back")
+            )
         if proposal.duplicate_of_id:
             url = reverse("proposal", args=[proposal.duplicate_of_id])
             found.append(
                 Banner("Possible duplicate.", DUPLICATE, "warning", url, "See the earlier one")
             )
         return found
+
+    def _partly(self) -> str:
+        return (
+            f"What this wrote was taken back of {named(self.proposal.taken_back)} and not of the "
+            "rest, which stands."
+        )
 
     def _content_banners(self) -> list[Banner]:
         found, check = [], self.check
@@ -310,30 +322,6 @@ class ReviewPage(Page):
             return False
 
 
-class UndoView:
-    """What undoing would do now, field by field."""
-
-    def __init__(self, found: services.UndoPreview) -> None:
-        self.error = found.error
-        self.conflicts = len(found.conflicts)
-        self.sentence = checks.sentence(found.call.action, found.call.params)
-        preview = found.preview
-        notes = {
-            (one.object, one.field): f"Changed since: the write left {shown(one.expected)}."
-            for one in found.conflicts
-        }
-        self.objects = (
-            diff.objects(
-                found.before_write, preview.before, preview.after, from_live=True, notes=notes
-            )
-            if preview
-            else []
-        )
-        self.is_empty = found.is_empty
-        alone = preview is not None and not self.conflicts and preview.tier != Tier.HIGH
-        self.consequence = COMMITS_ALONE if alone else NEEDS_ANOTHER
-
-
 def undo_sentence(check: Check | None) -> str:
     """The compensation in the system's words; empty if there is none."""
     if check is None or not check.compensation:
@@ -361,12 +349,6 @@ def reason_of(proposal: Proposal) -> str:
     return proposal.reason or str((proposal.error or {}).get("detail", ""))
 
 
-def shown(value: Any) -> str:
-    """A value inside a sentence: one line, nothing hidden, not too long."""
-    words = {"None": "null", "''": "empty"}
-    return words.get(repr(value)) or text.plain(value, 200)
-
-
 UNAPPROVABLE = (
     "Fix: there is nothing definite to approve. The change could not be previewed, or somebody "
     "changed the target since. It can still be rejected or sent back."
@@ -392,8 +374,4 @@ MOVED = (
     "checked again against what is there by then."
 )
 KEPT = "Content and target are equal to what was checked before, so earlier approvals still count."
-COMMITS_ALONE = (
-    "propose the undo; as it restores a known state, a worker commits it within seconds unless a "
-    "rule denies it."
-)
-NEEDS_ANOTHER = "propose the undo; it is written only after another person approved it."
+REST = "See what is left, and undo it"
