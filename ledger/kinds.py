@@ -17,6 +17,7 @@ KINDS = {
         "proposal.failed",
         "proposal.unknown",
         "proposal.undone",
+        "proposal.partly_undone",
         "proposal.redone",
         "proposal.dry_run",
         "proposal.attested",

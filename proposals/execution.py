@@ -34,6 +34,7 @@ from proposals import (
     policy,
     seats,
     settling,
+    undone,
 )
 from proposals.attempts import WORKER, Claim, record
 from proposals.exceptions import StaleTarget, TargetRefused, TargetUnavailable, VoidedKey
@@ -200,6 +201,8 @@ def objection(proposal: Proposal, execution: Execution, now: datetime) -> str:
         return "The proposal expired before it was committed."
     if execution.fence >= settings.EXECUTION_MAX_ATTEMPTS:
         return f"It was tried {settings.EXECUTION_MAX_ATTEMPTS} times without a clear end."
+    if undone.is_too_late(proposal):
+        return "What this undo covers was taken back, or is to be, by another."
     if proposal.proposer_id is None and not may_still_propose(proposal):
         return "The agent lost its grant."
     if checks.definition_of(proposal.action, revision.params) != check.definition:

@@ -126,12 +126,13 @@ def is_clean_undo(
     """Whether a person with the right restores a known state: that takes nobody else.
 
     Only at low and medium tier, without conflicts, and as the system wrote the compensation: an
-    amended undo is no longer the known state.
+    amended undo is no longer the known state. What keeps coming back is looked at by people.
     """
     return (
         proposal.compensates_id is not None
         and may_undo(proposal)
         and revision.number == 1
+        and proposal.rechecks < settings.RECHECKS_BEFORE_PEOPLE
         and not findings.conflicts
         and not findings.error
         and verdict.effect is not Effect.DENY

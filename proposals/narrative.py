@@ -184,6 +184,12 @@ def denied(who: str, body: Body, entry: LedgerEntry) -> str:
     return "The rules denied it; nothing was written."
 
 
+def partly_undone(who: str, body: Body, entry: LedgerEntry) -> str:
+    """How many objects stand and how many do not; which ones is in the entry."""
+    back, left = len(body.get("taken_back", [])), len(body.get("left", []))
+    return f"Of the {back + left} objects that it wrote, {back} are taken back now and {left} not."
+
+
 def plainly(words: str) -> Callable[[str, Body, LedgerEntry], str]:
     return lambda who, body, entry: words.format(who=who, attempt=body.get("attempt", ""))
 
@@ -205,6 +211,7 @@ TELLERS: dict[str, Callable[[str, Body, LedgerEntry], str]] = {
     "proposal.unknown": plainly("It is not known whether attempt {attempt} wrote it."),
     "proposal.attested": attested,
     "proposal.undone": plainly("What it wrote was taken back by another proposal."),
+    "proposal.partly_undone": partly_undone,
     "proposal.redone": plainly("The undo of it was itself taken back, so it stands again."),
     "execution.claimed": plainly("{who} took up attempt {attempt}."),
     "execution.intended": plainly("{who} was about to write, in attempt {attempt}."),

@@ -4,7 +4,7 @@ An app registers its actions in its `actions` module, found at start as Django f
 An action says what it is; the product calls it. Preview only reads. Apply is the only writer.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -247,6 +247,17 @@ class Action:
         self, params: dict[str, Any], conflicts: tuple[Conflict, ...]
     ) -> dict[str, Any]:
         """The same compensation, now expecting what was found: for going ahead over a conflict."""
+        raise NotImplementedError
+
+    def parts(self, params: dict[str, Any]) -> list[str]:
+        """The objects by which a compensation can be divided, in order; empty: all or nothing.
+
+        Named as in `Preview.before`, and by whatever reverses this call in the same way.
+        """
+        return []
+
+    def part(self, params: dict[str, Any], objects: Collection[str]) -> dict[str, Any]:
+        """The same compensation of these of its `parts`, leaving the others as they are."""
         raise NotImplementedError
 
     def names(self, params: dict[str, Any]) -> dict[str, str]:

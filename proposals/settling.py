@@ -14,10 +14,10 @@ from django.db import transaction
 
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import attempts, bell, crashpoints, exchanges, touched
+from proposals import attempts, bell, crashpoints, exchanges, touched, undone
 from proposals.attempts import ACTOR, Claim, facts_of, record
 from proposals.exceptions import OutcomeUnknown, TargetUnavailable
-from proposals.lifecycle import WITHOUT_A_WRITE, Status, transition
+from proposals.lifecycle import Status, transition
 from proposals.models import Exchange, Execution, Proposal
 from proposals.redaction import redact
 from proposals.registry import Outcome, registry
@@ -92,37 +92,47 @@ def known_by(claim: Claim, evidence: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def mark_undone(undo: Proposal, now: datetime) -> None:
-    """The commit that this one compensates is undone now; and what that one undid, is not.
+    """What this one covers of the commit that it compensates is taken back now; and what that one
+    took back of another, is not.
 
-    But an undo whose place another has taken meanwhile stays undone: no commit has two.
+    But an object whose undo another has replaced meanwhile stays taken back: none has two.
     """
-    undone, target_id = True, undo.compensates_id
+    back, covers, target_id = True, undo.covers, undo.compensates_id
     while target_id:
         target = Proposal.objects.select_related("run").lock(target_id)
-        if not undone and target.compensates_id and place_is_taken(target):
-            undone, target_id = True, target.compensates_id
-            continue
-        target.is_undone = undone
-        target.updated_at = now
-        entries.append(
-            chain=target,
-            kind="proposal.undone" if undone else "proposal.redone",
-            actor=ACTOR,
-            at=now,
-            body={"by": str(undo.pk)},
-            **target.look_ups(),
-        )
-        target.save(update_fields=["is_undone", "updated_at", "ledger_number", "ledger_hash"])
-        undone, target_id = not undone, target.compensates_id
+        every = undone.objects(target)
+        moved = every if covers is None else frozenset(covers)
+        before = undone.taken_back(target, every)
+        after = before | moved if back else before - (moved - undone.without_place(target))
+        if after != before:
+            note_undone(target, undo, every, after, now)
+        covers = target.covers if covers is None else covers
+        back, target_id = not back, target.compensates_id
 
 
-def place_is_taken(undo: Proposal) -> bool:
-    """Whether another undo of the same commit is open or committed. Locks that commit."""
-    if undo.compensates_id is None:
-        return False
-    Proposal.objects.lock(undo.compensates_id)
-    others = Proposal.objects.filter(compensates=undo.compensates_id, is_undone=False)
-    return others.exclude(pk=undo.pk).exclude(status__in=WITHOUT_A_WRITE).exists()
+def note_undone(
+    target: Proposal, undo: Proposal, every: undone.Objects, after: undone.Objects, now: datetime
+) -> None:
+    """Store which objects of a locked commit are taken back now, and enter it."""
+    target.is_undone = after >= every
+    target.taken_back = [] if target.is_undone else sorted(after)
+    target.updated_at = now
+    body: dict[str, Any] = {"by": str(undo.pk)}
+    if target.taken_back:
+        body |= {"taken_back": target.taken_back, "left": sorted(every - after)}
+    elif undo.covers is not None:
+        body |= {"covers": undo.covers}
+    whole = "proposal.undone" if target.is_undone else "proposal.redone"
+    entries.append(
+        chain=target,
+        kind="proposal.partly_undone" if target.taken_back else whole,
+        actor=ACTOR,
+        at=now,
+        body=body,
+        **target.look_ups(),
+    )
+    changed = ["is_undone", "taken_back", "updated_at", "ledger_number", "ledger_hash"]
+    target.save(update_fields=changed)
 
 
 def close_unapplied(claim: Claim, close: Any, reason: str, **facts: Any) -> None:

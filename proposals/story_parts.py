@@ -241,7 +241,8 @@ def undo(source: Sources) -> Section:
     if proposal.compensates is not None:
         section.facts.append(("Takes back", explained(proposal.compensates)))
     for other in proposal.compensations.order_by("created_at"):
-        section.facts.append((f"Taken back by ({other.get_status_display()})", explained(other)))
+        what = "Taken back" if other.covers is None else f"{len(other.covers)} objects taken back"
+        section.facts.append((f"{what} by ({other.get_status_display()})", explained(other)))
     if not section.facts:
         section.paragraphs.append("It takes nothing back, and nobody has asked to take it back.")
     return section

@@ -125,6 +125,8 @@ def summary(source: Sources) -> Section:
     outcome = proposal.get_status_display()
     if proposal.is_undone:
         outcome += ", then undone"
+    elif proposal.taken_back:
+        outcome += ", then partly undone"
     return Section(
         key="summary",
         title="Summary",

@@ -81,7 +81,7 @@ class Story:
             if body["review"] not in self.blocking:
                 self.faults.append(f"comment {body['review']} was resolved and blocked nothing")
             self.blocking.discard(body["review"])
-        elif kind in {"proposal.undone", "proposal.redone"}:
+        elif kind in {"proposal.undone", "proposal.partly_undone", "proposal.redone"}:
             self.is_undone = what == "undone"
         elif kind == "proposal.attested":
             pass  # what a person found; whether it was enough is told by what follows

@@ -2,6 +2,8 @@
 
 from bench.guards.guard import Guard
 
+UNDO_OF_SOME = "tests/proposals/test_partial_undo.py"
+
 GUARDS = [
     Guard(
         "only legal transitions",
@@ -289,6 +291,48 @@ GUARDS = [
         "elif not in_the_way and due_at is None:",
         "elif due_at is None:",
         "tests/proposals/test_undo_run.py",
+    ),
+    Guard(
+        "no object has two undos that are open or stand",
+        "proposals/services/undoing.py",
+        "if not wanted or wanted & frozenset(spoken_for(forward)):",
+        "if not wanted:",
+        UNDO_OF_SOME,
+    ),
+    Guard(
+        "a retry takes no place that another undo has for an object",
+        "proposals/services/endings.py",
+        "if undone.is_too_late(proposal):",
+        "if False:",
+        UNDO_OF_SOME,
+    ),
+    Guard(
+        "a worker writes no undo of what another undo covers",
+        "proposals/execution.py",
+        "if undone.is_too_late(proposal):",
+        "if False:",
+        UNDO_OF_SOME,
+    ),
+    Guard(
+        "what is taken back in part is not said to be undone",
+        "proposals/settling.py",
+        "target.is_undone = after >= every",
+        "target.is_undone = bool(after)",
+        UNDO_OF_SOME,
+    ),
+    Guard(
+        "an undo puts back no object that was not ticked",
+        "proposals/services/undoing.py",
+        "        call = restricted(call, wanted, {})[0]\n",
+        "",
+        UNDO_OF_SOME,
+    ),
+    Guard(
+        "a clean undo that keeps coming back is looked at by people",
+        "proposals/gate.py",
+        "        and proposal.rechecks < settings.RECHECKS_BEFORE_PEOPLE\n",
+        "",
+        UNDO_OF_SOME,
     ),
     Guard(
         "an undo that nobody could approve keeps no place",

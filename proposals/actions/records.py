@@ -1,5 +1,6 @@
 """Writing rows of described tables: create, update, archive; and restore, which undoes them."""
 
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -193,6 +194,12 @@ class RestoreRecords(ChangesRows):
             for row in params["rows"]
         ]
         return Call(self.name, {"table": table.full_name, "rows": mirrored})
+
+    def parts(self, params: dict[str, Any]) -> list[str]:
+        return self.keys(params)
+
+    def part(self, params: dict[str, Any], objects: Collection[str]) -> dict[str, Any]:
+        return {**params, "rows": [row for row in params["rows"] if row["key"] in objects]}
 
     def example(self) -> dict[str, Any]:
         table, key, held = samples.held_row("writable")

@@ -84,7 +84,10 @@ def represent(proposal: Proposal, neighbours: dict[tuple, list[str]]) -> dict[st
         if proposal.is_open
         else [],
         "compensates": text(proposal.compensates_id),
-        "compensated_by": next((str(each.pk) for each in proposal.compensations.all()), None),
+        # Of a write that is taken back in part, nothing compensates the whole.
+        "compensated_by": next((str(each.pk) for each in proposal.compensations.all()), None)
+        if proposal.is_undone
+        else None,
         "created_at": moment(proposal.created_at),
         "updated_at": moment(proposal.updated_at),
         "expires_at": moment(proposal.expires_at),

@@ -52,6 +52,7 @@ LISTED = (
         "has_moved",
         "is_held",
         "is_undone",
+        "taken_back",
         "is_observed",
     ),
     *(

@@ -12,6 +12,7 @@ from proposals.console.lists import Place
 from proposals.console.look_alikes import LookAlikes
 from proposals.console.news import pulse_url
 from proposals.console.remarks import Remarks
+from proposals.console.undo_page import named
 from proposals.console.versions import GROUPS_SHOWN, Views
 from proposals.lifecycle import Status
 from proposals.models import Check, Evidence, Proposal, Review, Revision
@@ -195,15 +196,26 @@ class ReviewPage(Page):
             found.append(Banner("Approved.", "A worker commits it; leaving this page is safe."))
         if proposal.is_undone:
             found.append(Banner("Undone.", "What this wrote was taken back."))
+        elif proposal.taken_back:
+            found.append(Banner("Partly undone.", self._partly(), url=self.undo_url, link=REST))
         if proposal.compensates_id:
             url = reverse("proposal", args=[proposal.compensates_id])
-            found.append(Banner("This is an undo.", url=url, link="See the write it takes back"))
+            told = f"It covers {named(proposal.covers)} of the write." if proposal.covers else ""
+            found.append(
+                Banner("This is an undo.", told, url=url, link="See the write it takes back")
+            )
         if proposal.duplicate_of_id:
             url = reverse("proposal", args=[proposal.duplicate_of_id])
             found.append(
                 Banner("Possible duplicate.", DUPLICATE, "warning", url, "See the earlier one")
             )
         return found
+
+    def _partly(self) -> str:
+        return (
+            f"What this wrote was taken back of {named(self.proposal.taken_back)} and not of the "
+            "rest, which stands."
+        )
 
     def _content_banners(self) -> list[Banner]:
         found, check = [], self.check
@@ -366,3 +378,4 @@ MOVED = (
     "checked again against what is there by then."
 )
 KEPT = "Content and target are equal to what was checked before, so earlier approvals still count."
+REST = "See what is left, and undo it"

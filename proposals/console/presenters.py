@@ -179,6 +179,8 @@ def flags(
         found.append(("observed only", ""))
     if proposal.is_undone:
         found.append(("undone", ""))
+    elif proposal.taken_back:
+        found.append(("partly undone", "warning"))
     if proposal.compensates_id:
         found.append(("undo", ""))
     if check and check.error:
@@ -241,6 +243,8 @@ def state(proposal: Proposal, filled: int = 0) -> str:
         return f"Needs review, {filled} of {check.approvals}"
     if proposal.status == Status.COMMITTED and proposal.is_undone:
         return "Committed, then undone"
+    if proposal.status == Status.COMMITTED and proposal.taken_back:
+        return "Committed, then partly undone"
     return proposal.get_status_display()
 
 

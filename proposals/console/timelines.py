@@ -25,6 +25,7 @@ KINDS = {
     "proposal.expired": "expired; nothing was written",
     "proposal.changes_requested": "sent it back for changes",
     "proposal.undone": "took the write back",
+    "proposal.partly_undone": "took back what some objects were given, and left the others",
     "proposal.redone": "took the undo back",
     "execution.claimed": "took it up",
     "execution.handed_back": "stopped, and handed it back",

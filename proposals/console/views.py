@@ -35,7 +35,7 @@ from proposals.console.budgets import BudgetsPage
 from proposals.console.forms import DecisionForm, ReasonForm, UndoForm, WriteFilters
 from proposals.console.lists import Place
 from proposals.console.pages import Page, ReviewPage
-from proposals.console.undo_view import UndoView
+from proposals.console.undo_page import UndoView
 from proposals.exceptions import (
     ActionError,
     AlreadyDecided,
@@ -251,10 +251,13 @@ def undo(request: Request, proposal_id: UUID) -> HttpResponse:
     """What exactly would undoing do now? And, by POST, propose it."""
     found = find(proposal_id, request.user)
     form = UndoForm(request.POST or None)
+    chosen = request.POST.getlist("objects") if "divided" in request.POST else None
     refusal = ""
     if request.method == "POST" and form.is_valid():
         try:
-            made = services.undo(proposal_id=proposal_id, person=request.user, **form.cleaned_data)
+            made = services.undo(
+                proposal_id=proposal_id, person=request.user, objects=chosen, **form.cleaned_data
+            )
         except ProposalError as error:
             refusal = str(error)
         else:
@@ -265,7 +268,7 @@ def undo(request: Request, proposal_id: UUID) -> HttpResponse:
         "proposal": found,
         "refusal": refusal,
         "reason": request.POST.get("reason", ""),
-        **undo_now(found),
+        **undo_now(found, chosen),
     }
     context["may_undo"] = ownership.may_ask_for_undo(request.user, found)
     context["must_ask"] = not rights.has(request.user, rights.UNDO)
@@ -274,13 +277,13 @@ def undo(request: Request, proposal_id: UUID) -> HttpResponse:
     return render(request, "console/undo.html", context, status=status)
 
 
-def undo_now(found: Proposal) -> dict[str, Any]:
-    """The preview, or why there is none."""
+def undo_now(found: Proposal, chosen: list[str] | None) -> dict[str, Any]:
+    """The preview with the ticks that were set, or why there is none."""
     try:
         preview = services.preview_undo(proposal_id=found.pk)
     except NothingToUndo as error:
         return {"nothing": str(error), "undo": None}
-    return {"undo": UndoView(preview), "live_undo": writes.live_undo(found)}
+    return {"undo": UndoView(preview, chosen)}
 
 
 @require_GET

@@ -14,9 +14,6 @@ from proposals.console.lists import UNLISTED
 from proposals.console.presenters import Row, effect_in_words, rows
 from proposals.lifecycle import Status
 from proposals.models import Proposal, Review
-from proposals.services.undoing import live_undo
-
-__all__ = ["Writes", "live_undo", "page"]
 
 LONGEST = 50
 

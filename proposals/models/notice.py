@@ -38,6 +38,7 @@ class Notice(models.Model):
         REJECTED = "rejected", "Rejected"
         EXPIRED = "expired", "Expired"
         UNDONE = "undone", "Undone"
+        PARTLY = "partly", "Partly undone"
         WEBHOOK = "webhook", "Webhook switched off"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

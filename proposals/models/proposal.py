@@ -82,7 +82,13 @@ class Proposal(Chain):
     compensates = models.ForeignKey(
         "self", null=True, on_delete=models.PROTECT, related_name="compensations"
     )
-    is_undone = models.BooleanField(default=False)
+    covers = CanonicalJSONField(
+        null=True, help_text="Of an undo: the objects that it takes back; null is all of them."
+    )
+    is_undone = models.BooleanField(default=False)  # all that it wrote was taken back
+    taken_back = CanonicalJSONField(
+        default=list, help_text="The objects that were, while not all of them are."
+    )
     is_observed = models.BooleanField(
         default=False, help_text="Its agent was only observed when it was proposed."
     )
@@ -106,7 +112,8 @@ class Proposal(Chain):
     standings: list = []
     history = HistoricalRecords(
         excluded_fields=[
-            *("ledger_number", "ledger_hash", "result", "error", "has_moved", "is_held")
+            *("ledger_number", "ledger_hash", "result", "error"),
+            *("has_moved", "is_held", "covers", "taken_back"),
         ],
         cascade_delete_history=False,
     )
@@ -123,7 +130,7 @@ class Proposal(Chain):
         constraints = [
             models.UniqueConstraint(
                 fields=["compensates"],
-                condition=models.Q(is_undone=False)
+                condition=models.Q(is_undone=False, covers=None)
                 & ~models.Q(status__in=["failed", "denied", "rejected", "withdrawn", "expired"]),
                 name="proposal_one_live_undo_per_commit",
             ),

@@ -18,7 +18,7 @@ from proposals.registry import Tier
 
 Kind = Notice.Kind
 TO_DECIDE = frozenset({Kind.WAITS, Kind.DUE})
-TO_OWNERS = frozenset({Kind.REJECTED, Kind.EXPIRED, Kind.UNDONE})
+TO_OWNERS = frozenset({Kind.REJECTED, Kind.EXPIRED, Kind.UNDONE, Kind.PARTLY})
 RAISE_BUDGETS = "change_budget"
 ACT_BY: dict[str, str] = {
     Kind.FAILED: rights.RETRY,
@@ -67,6 +67,8 @@ def is_current(notice: Notice) -> bool:
         return notice.kind not in TO_DECIDE or bool(check and check.digest == notice.digest)
     if notice.kind == Kind.UNDONE:
         return bool(proposal and proposal.is_undone)
+    if notice.kind == Kind.PARTLY:
+        return bool(proposal and proposal.taken_back)
     if notice.kind == Kind.SUSPENDED:
         return bool(notice.agent and notice.agent.is_suspended)
     if notice.kind == Kind.FROZEN:

@@ -21,6 +21,7 @@ KINDS: dict[str, Kind] = {
     "proposal.rejected": Kind.REJECTED,
     "proposal.expired": Kind.EXPIRED,
     "proposal.undone": Kind.UNDONE,
+    "proposal.partly_undone": Kind.PARTLY,
     "budget.refused": Kind.BUDGET,
     "agent.suspended": Kind.SUSPENDED,
     "freeze.set": Kind.FROZEN,

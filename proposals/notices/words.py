@@ -34,6 +34,7 @@ WHAT = {
     Kind.REJECTED: "Rejected, nothing written",
     Kind.EXPIRED: "Expired, nothing written",
     Kind.UNDONE: "Undone",
+    Kind.PARTLY: "Partly undone",
     Kind.WEBHOOK: "Webhook switched off",
 }
 WHY = {

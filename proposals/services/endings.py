@@ -8,7 +8,7 @@ from django.db import transaction
 
 from ledger import clock
 from ledger.canonical import digest
-from proposals import bell, rights, settling
+from proposals import bell, rights, settling, undone
 from proposals.exceptions import (
     ActionError,
     AlreadyUndone,
@@ -131,9 +131,7 @@ def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
         raise invalid("reason", "required", "Say why trying again is right.")
     proposal = lock(proposal_id)
     require(proposal, Status.FAILED)
-    if proposal.compensates_id and (
-        settling.place_is_taken(proposal) or lock(proposal.compensates_id).is_undone
-    ):
+    if undone.is_too_late(proposal):
         raise AlreadyUndone
     transition(
         proposal,

@@ -1,6 +1,6 @@
 """What taking back a whole run would do now: read, said per commit, and nothing asked for."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,11 +8,12 @@ from typing import Any
 
 from django.db.models import F
 
+from proposals import undone
 from proposals.exceptions import NotFound
 from proposals.lifecycle import OPEN, Status
 from proposals.models import Execution, Proposal, Run
 from proposals.registry import Conflict, Tier
-from proposals.services.undoing import UndoPreview, compensation_of, previewed
+from proposals.services.undoing import UndoPreview, compensation_of, previewed, restricted
 
 MOST_PREVIEWED = 200
 
@@ -137,13 +138,23 @@ def touched(proposal: Proposal, execution: Execution | None) -> list[str]:
     return sorted(f"{place}/{key}" for key in keys) or [proposal.resource]
 
 
-def live_undos(proposals: Iterable[Proposal]) -> set[Any]:
-    """Which of them have an undo that is open or committed."""
-    ended = [Status.FAILED, Status.DENIED, Status.REJECTED, Status.WITHDRAWN, Status.EXPIRED]
-    found = Proposal.objects.filter(
-        compensates__in=[one.pk for one in proposals], is_undone=False
-    ).exclude(status__in=ended)
-    return set(found.values_list("compensates_id", flat=True))
+def live_undos(proposals: Iterable[Proposal]) -> dict[Any, list[Proposal]]:
+    """By commit, the undos of it that are open or committed; in one statement."""
+    asked: dict[Any, list[Proposal]] = defaultdict(list)
+    of_these = Proposal.objects.filter(compensates__in=[one.pk for one in proposals])
+    for undo in undone.live(of_these):
+        asked[undo.compensates_id].append(undo)
+    return asked
+
+
+def rest_of(
+    proposal: Proposal, execution: Execution | None, undos: list[Proposal]
+) -> frozenset[str] | None:
+    """The objects of a commit that nothing took back or is to; None while that is all of them."""
+    if not undos and not proposal.taken_back:
+        return None
+    every = undone.objects_of(execution)
+    return every - undone.taken_back(proposal, every) - frozenset(undone.held(undos, every))
 
 
 def foreseen(proposals: list[Proposal]) -> Iterator[Line]:
@@ -156,30 +167,36 @@ def foreseen(proposals: list[Proposal]) -> Iterator[Line]:
         if proposal.is_undone:
             yield Line(proposal, Outlook.UNDONE, objects=objects)
             continue
-        if proposal.pk in asked:
+        rest = rest_of(proposal, execution, asked.get(proposal.pk, []))
+        if rest is not None and not rest:
             yield Line(proposal, Outlook.ASKED, ASKED, objects=objects)
             continue
         if read >= MOST_PREVIEWED:
             yield Line(proposal, Outlook.LATER, LATER, objects=objects)
             continue
         read += 1
-        line = foresee(proposal, execution, objects, world)
+        line = foresee(proposal, execution, objects, world, rest)
         for name in objects:
             world.fate[name] = line.outlook in GOES and world.fate.get(name, True)
         yield line
 
 
 def foresee(
-    proposal: Proposal, execution: Execution | None, objects: tuple[str, ...], world: _World
+    proposal: Proposal,
+    execution: Execution | None,
+    objects: tuple[str, ...],
+    world: _World,
+    rest: frozenset[str] | None = None,
 ) -> Line:
-    """One commit that is not undone, and is not being undone."""
+    """One commit of which something is not undone, and is not being undone."""
     if execution is None:
         return Line(proposal, Outlook.UNKNOWN, UNKNOWN, objects=objects)
     if execution.compensation is None:
         return Line(proposal, Outlook.IMPOSSIBLE, IMPOSSIBLE, objects=objects)
     if world.kept(objects):
         return Line(proposal, Outlook.BLOCKED, BLOCKED, objects=objects)
-    found = previewed(compensation_of(execution), execution.of_check.before or {})
+    call, before = compensation_of(execution), execution.of_check.before or {}
+    found = previewed(*(restricted(call, rest, before) if rest else (call, before)))
     if found.error:
         if any(name in world.fate for name in objects):
             return Line(proposal, Outlook.FOLLOWS, FOLLOWS, objects=objects)

@@ -7,6 +7,7 @@ is undone: otherwise it would be refused by the values that the newer one left.
 """
 
 import logging
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,7 +15,7 @@ from uuid import UUID
 from django.db import IntegrityError, transaction
 
 from ledger import clock, entries
-from proposals import rights
+from proposals import rights, undone
 from proposals.exceptions import (
     AlreadyUndone,
     IllegalTransition,
@@ -36,7 +37,7 @@ from proposals.services.run_plan import (
     touched,
 )
 from proposals.services.stopping import freeze
-from proposals.services.undoing import compensating, live_undo, lock
+from proposals.services.undoing import compensating, lock, spoken_for
 
 logger = logging.getLogger(__name__)
 State = RunUndoStep.State
@@ -167,6 +168,8 @@ def follow(step: RunUndoStep) -> int:
     if step.state != State.ASKED or step.undo is None:
         return 0
     undo, check = step.undo, step.undo.current_check
+    if undo.status == Status.COMMITTED and not undo.is_undone:  # it covered a part of it
+        return settle(step, State.WAITING, "")
     if undo.status in WITHOUT_A_WRITE:
         return settle(step, State.FAILED, undo.reason or f"The undo was {undo.status}.")
     if undo.status == Status.PENDING and check is not None:
@@ -225,8 +228,10 @@ def decide(step: RunUndoStep, proposal: Proposal) -> tuple[str, str]:
         return State.NOTHING, f"It ended as {proposal.get_status_display().lower()}."
     if proposal.is_undone:
         return State.DONE, ""
-    if (live := live_undo(proposal)) is not None:
-        step.undo = live
+    others = spoken_for(proposal)
+    rest = undone.objects(proposal) - frozenset(others)
+    if not rest:
+        step.undo = to_follow(others.values())
         return State.ASKED, ""
     name = person.get_full_name() or person.get_username()
     try:
@@ -237,6 +242,7 @@ def decide(step: RunUndoStep, proposal: Proposal) -> tuple[str, str]:
             author=f"user:{person.pk}",
             author_name=name,
             facts={"run_undo": str(step.undoing_id)},
+            objects=rest,
         )
     except NothingToUndo as error:
         return State.IMPOSSIBLE, str(error)
@@ -245,6 +251,13 @@ def decide(step: RunUndoStep, proposal: Proposal) -> tuple[str, str]:
     except LookupError as error:
         return State.FAILED, str(error)
     return State.ASKED, ""
+
+
+def to_follow(undos: Iterable[Proposal | None]) -> Proposal | None:
+    """Of the undos that cover a write between them, one that is still open."""
+    found = [undo for undo in undos if undo is not None]
+    still_open = (undo for undo in found if undo.status != Status.COMMITTED)
+    return next(still_open, found[0] if found else None)
 
 
 def withdraw(proposal: Proposal, undoing: RunUndo) -> tuple[str, str]:

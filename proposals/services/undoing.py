@@ -1,7 +1,8 @@
 """Undo: a proposal for the stored compensation, through the same checks, gate and commit."""
 
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from ledger.canonical import digest
 from ledger.identifiers import uuid7
-from proposals import idempotency, ownership, spending
+from proposals import idempotency, ownership, spending, undone
 from proposals.exceptions import (
     ActionError,
     AgentSuspended,
@@ -40,6 +41,9 @@ class UndoPreview:
     preview: Preview | None = None
     error: str = ""
     conflicts: tuple[Conflict, ...] = field(default=())
+    objects: tuple[str, ...] = ()  # by which it can be divided; empty where it is all or nothing
+    others: Mapping[str, Proposal | None] = field(default_factory=dict)  # already spoken for
+    is_covered: bool = False  # all of it is
 
     @property
     def is_empty(self) -> bool:
@@ -55,11 +59,38 @@ class UndoPreview:
 
 
 def preview_undo(*, proposal_id: UUID) -> UndoPreview:
-    """Read the target and say what undoing a commit would change now. Raises NothingToUndo."""
+    """Read the target and say what undoing a commit would change now. Raises NothingToUndo.
+
+    Of a write that is taken back in part, it is about the objects that no other undo covers.
+    """
     proposal = find(proposal_id)
     execution = committed_execution(proposal)
     call = compensation_of(execution)
-    return previewed(call, execution.of_check.before or {})
+    every, others = undone.objects(proposal), spoken_for(proposal)
+    free = every - frozenset(others)
+    before = execution.of_check.before or {}
+    if others and free:
+        call, before = restricted(call, free, before)
+    order = tuple(undone.parts(call)) if free else ()
+    return replace(previewed(call, before), objects=order, others=others, is_covered=not free)
+
+
+def spoken_for(forward: Proposal) -> dict[str, Proposal | None]:
+    """The objects of a commit that were taken back or are to be, and by which undo if one stands.
+
+    To be relied on only while the commit is locked.
+    """
+    every = undone.objects(forward)
+    held = undone.held(undone.live(forward.compensations.all()), every)
+    return dict.fromkeys(undone.taken_back(forward, every)) | held
+
+
+def restricted(
+    call: Call, objects: Collection[str], before: dict[str, Any]
+) -> tuple[Call, dict[str, Any]]:
+    """A compensation of some objects alone, and what those held before the write."""
+    part = Call(call.action, registry.get(call.action).part(call.params, objects))
+    return part, {name: image for name, image in before.items() if name in objects}
 
 
 def previewed(call: Call, before: dict[str, Any]) -> UndoPreview:
@@ -75,8 +106,15 @@ def previewed(call: Call, before: dict[str, Any]) -> UndoPreview:
     return UndoPreview(call=call, before_write=before, preview=preview, conflicts=preview.conflicts)
 
 
-def undo(*, proposal_id: UUID, person: Any, reason: str, over_conflicts: bool = False) -> Proposal:
-    """Propose, as a person, to take back a commit.
+def undo(
+    *,
+    proposal_id: UUID,
+    person: Any,
+    reason: str,
+    over_conflicts: bool = False,
+    objects: Collection[str] | None = None,
+) -> Proposal:
+    """Propose, as a person, to take back a commit, or some of its objects and not the others.
 
     A clean undo commits without anybody else at low and medium tier. Going over conflicts stores a
     second revision that expects what was found, and that another person must approve. The owner
@@ -88,14 +126,19 @@ def undo(*, proposal_id: UUID, person: Any, reason: str, over_conflicts: bool = 
         raise NotEligible("Undoing takes a right that you do not have; an operator has it.")
     if not reason.strip():
         raise invalid("reason", "required", "Say why this is taken back.")
-    found = preview_undo(proposal_id=proposal_id)
+    found = preview_of(proposal_id, objects)
     conflicts = found.conflicts if over_conflicts else ()
     name = person.get_full_name() or person.get_username()
     author = f"user:{person.pk}"
     with transaction.atomic():
         forward = lock(proposal_id)
         proposal = compensating(
-            forward, proposer=person, rationale=reason.strip(), author=author, author_name=name
+            forward,
+            proposer=person,
+            rationale=reason.strip(),
+            author=author,
+            author_name=name,
+            objects=objects,
         )
         if found.is_empty:  # said last: whoever comes second is told that somebody was first
             raise NothingToUndo(NOTHING_LEFT)
@@ -104,6 +147,20 @@ def undo(*, proposal_id: UUID, person: Any, reason: str, over_conflicts: bool = 
             params = registry.get(proposal.action).over_conflicts(first.params, conflicts)
             revise(proposal, author, name, params, reason.strip(), [], {})
     return proposal
+
+
+def preview_of(proposal_id: UUID, objects: Collection[str] | None) -> UndoPreview:
+    """What taking back these objects would change now. Raises InvalidRequest for none, or others
+    than the compensation can be divided by."""
+    execution = committed_execution(find(proposal_id))
+    call, before = compensation_of(execution), execution.of_check.before or {}
+    if objects is None:
+        return previewed(call, before)
+    if not objects:
+        raise invalid("objects", "required", "Tick at least one object to take back.")
+    if not set(objects) <= set(undone.parts(call)):
+        raise invalid("objects", "unknown", "Some of these cannot be taken back by themselves.")
+    return previewed(*restricted(call, frozenset(objects), before))
 
 
 def undo_by_agent(
@@ -151,11 +208,23 @@ def compensating(
     proposer: Any = None,
     undo_id: UUID | None = None,
     facts: dict[str, Any] | None = None,
+    objects: Collection[str] | None = None,
 ) -> Proposal:
-    """Store the proposal that compensates a locked one, if its place is free."""
-    call = compensation_of(committed_execution(forward))
-    if forward.is_undone or live_undo(forward):
+    """Store the proposal that compensates a locked one, if its place is free for each object.
+
+    Without `objects` it covers all there are.
+    """
+    call, every = compensation_of(committed_execution(forward)), undone.objects(forward)
+    wanted = every if objects is None else every & frozenset(objects)
+    if not wanted or wanted & frozenset(spoken_for(forward)):
         raise AlreadyUndone
+    covers: list[str] | None = None
+    said: dict[str, Any] = {"compensates": str(forward.pk)}
+    if wanted != every:
+        order = undone.parts(call)
+        call = restricted(call, wanted, {})[0]
+        covers = [name for name in order if name in wanted]
+        said |= {"covers": covers, "leaves": [name for name in order if name not in wanted]}
     action = registry.get(call.action)
     proposal = Proposal(
         id=undo_id or uuid7(),
@@ -166,6 +235,7 @@ def compensating(
         resource=action.resource(call.params)[:255],
         intent=digest(["undo", str(forward.pk)]).removeprefix("sha256:"),
         compensates=forward,
+        covers=covers,
     )
     try:
         with transaction.atomic():
@@ -177,7 +247,7 @@ def compensating(
                 rationale,
                 [],
                 {},
-                {"compensates": str(forward.pk), **(facts or {})},
+                said | (facts or {}),
             )
     except IntegrityError as error:
         if LIVE_UNDO in str(error) or "compensates_id" in str(error):
@@ -205,12 +275,6 @@ def compensation_of(execution: Execution) -> Call:
     """The stored compensation of a committed execution that has one."""
     stored: Any = execution.compensation
     return Call(stored["action"], stored["params"])
-
-
-def live_undo(forward: Proposal) -> Proposal | None:
-    """The undo that holds the one place there is, open or committed."""
-    ended = [Status.FAILED, Status.DENIED, Status.REJECTED, Status.WITHDRAWN, Status.EXPIRED]
-    return forward.compensations.filter(is_undone=False).exclude(status__in=ended).first()
 
 
 def find(proposal_id: UUID) -> Proposal:
