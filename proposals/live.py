@@ -7,7 +7,7 @@ from typing import Any
 from proposals import checks
 from proposals.exceptions import ActionError
 from proposals.models import Check, Proposal
-from proposals.registry import registry
+from proposals.registry import Meaning, registry
 
 logger = logging.getLogger(__name__)
 
@@ -39,4 +39,15 @@ def names(action_name: str, params: dict[str, Any]) -> dict[str, str]:
         return {}
     except Exception:  # a page must not fail for an action's fault
         logger.exception("%s could not name its objects", action_name)
+        return {}
+
+
+def meanings(action_name: str, params: dict[str, Any]) -> dict[str, Meaning]:
+    """What the fields mean to people; nothing where nobody says, as nothing depends on it."""
+    try:
+        return registry.get(action_name).meanings(params)
+    except (ActionError, LookupError):
+        return {}
+    except Exception:  # a page must not fail for an action's fault
+        logger.exception("%s could not say what its fields mean", action_name)
         return {}

@@ -92,6 +92,14 @@ class Conflict:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """How people read one field of a target: what they call it, and what kind of value it holds."""
+
+    label: str = ""
+    kind: str = ""  # "timestamp" for a moment, which each person reads in their own time zone
+
+
 # What objects hold, by their ids; None for one that is not there.
 Image = Mapping[str, dict[str, Any] | None]
 
@@ -265,6 +273,10 @@ class Action:
 
         Only to be read beside the id: it is a stranger's text, and no part of what is approved.
         """
+        return {}
+
+    def meanings(self, params: dict[str, Any]) -> dict[str, Meaning]:
+        """What the fields of a preview mean to people, by name; no part of what is approved."""
         return {}
 
     def rendering(self, after: dict[str, Any]) -> Rendering | None:

@@ -108,6 +108,13 @@ def plain(value: Any, limit: int | None = None) -> str:
     return f"{text}… ({length:,} characters in all)" if len(shown) < length else text
 
 
+def whole(value: Any) -> str:
+    """All of it as plain text with its own lines; a value that is no text is JSON, laid out."""
+    if not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False, indent=2, sort_keys=True)
+    return "\n".join(plain(line) for line in value.split("\n"))
+
+
 def alarming(value: Any) -> list[str]:
     """Each alarming thing anywhere in a JSON value, keys included, named once: `U+202E RLO`."""
     return list(dict.fromkeys(_alarms(value)))

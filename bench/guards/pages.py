@@ -2,7 +2,30 @@
 
 from bench.guards.guard import Guard
 
+VALUES = "tests/proposals/test_values.py"
+
 GUARDS = [
+    Guard(
+        "the whole of a text shows what is hidden in it",
+        "proposals/text.py",
+        'return "\\n".join(plain(line) for line in value.split("\\n"))',
+        "return value",
+        VALUES,
+    ),
+    Guard(
+        "the whole of a text is of a check of the same proposal",
+        "proposals/console/whole_text.py",
+        'found = proposal.checks.filter(pk=number(asked, "check"))',
+        'found = Check.objects.filter(pk=number(asked, "check"))',
+        VALUES,
+    ),
+    Guard(
+        "a page's link to the whole of a text is for people",
+        "proposals/console/whole_text.py",
+        "@owners_too\n",
+        "",
+        VALUES,
+    ),
     Guard(
         "only a rule that was tried is saved",
         "proposals/console/rule_pages.py",

@@ -19,7 +19,17 @@ from proposals.actions.measures import impact_of, tier_of
 from proposals.actions.rows import AT_COMMIT, Image
 from proposals.actions.tables import Table
 from proposals.exceptions import InvalidParams, StaleTarget, TargetRefused
-from proposals.registry import Action, Call, Conflict, Delivery, Outcome, Preview, faults, pointer
+from proposals.registry import (
+    Action,
+    Call,
+    Conflict,
+    Delivery,
+    Meaning,
+    Outcome,
+    Preview,
+    faults,
+    pointer,
+)
 
 
 class RecordsAction(Action):
@@ -77,6 +87,10 @@ class RecordsAction(Action):
         held = rows.read(table, keys, [table.label_column])
         found = {key: (image or {}).get(table.label_column) for key, image in held.items()}
         return {key: str(name) for key, name in found.items() if name not in (None, "")}
+
+    def meanings(self, params: dict[str, Any]) -> dict[str, Meaning]:
+        columns = table_of(params).columns
+        return {name: Meaning(one.label, one.kind.value) for name, one in columns.items()}
 
     def observed(self, params: dict[str, Any]) -> Any:
         """All described columns of the rows; for one that is not there yet, how many there are."""

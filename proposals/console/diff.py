@@ -44,6 +44,8 @@ class Field:
     note: str = ""
     comments: tuple[Any, ...] = ()
     comment_url: str = ""
+    label: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,12 @@ class ObjectChange:
     changed: tuple[Field, ...]
     unchanged: tuple[Field, ...]
     known_as: str = ""
+    listed: tuple[str, ...] = ()  # of many keys, those that are named at once
+    members_url: str = ""  # and where the others are
+
+    @property
+    def is_of_several(self) -> bool:
+        return len(self.keys) > 1
 
     @property
     def has_moved(self) -> bool:
@@ -90,6 +98,23 @@ def objects(
 def called(group: ObjectChange, names: Mapping[str, str]) -> ObjectChange:
     """One object by the name that people know it by, beside its key; a stranger's text."""
     return replace(group, known_as=names.get(group.keys[0], "")) if len(group.keys) == 1 else group
+
+
+def understood(group: ObjectChange, meanings: Mapping[str, Any]) -> ObjectChange:
+    """The same with what people call each field, and what kind of value it holds, if known."""
+
+    def meant(field: Field) -> Field:
+        known = meanings.get(field.name)
+        if known is None:
+            return field
+        label = known.label if known.label != field.name else ""
+        return replace(field, label=label, kind=known.kind)
+
+    return replace(
+        group,
+        changed=tuple(map(meant, group.changed)),
+        unchanged=tuple(map(meant, group.unchanged)),
+    )
 
 
 def together(alike: list[ObjectChange]) -> ObjectChange:

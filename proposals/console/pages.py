@@ -11,9 +11,10 @@ from proposals.console.claimed import Claimed
 from proposals.console.lists import Place
 from proposals.console.look_alikes import LookAlikes
 from proposals.console.news import pulse_url
+from proposals.console.portions import Portions
 from proposals.console.remarks import Remarks
 from proposals.console.undo_page import named
-from proposals.console.versions import GROUPS_SHOWN, Views
+from proposals.console.versions import Views
 from proposals.lifecycle import Status
 from proposals.models import Check, Evidence, Proposal, Review, Revision
 from proposals.registry import Call, Delivery, Tier, registry
@@ -112,7 +113,7 @@ class ReviewPage(Page):
         self.evidence: list[Evidence] = list(self.revision.evidence.order_by("position"))
         self.timeline = timelines.timeline(proposal)
         self.decide()
-        self.objects, self.more_objects = self.remarks.beside(self)
+        self.objects = self.remarks.beside(self)
 
     def read_live(self) -> None:
         """The three columns. What the target does now must never keep the page from showing."""
@@ -123,9 +124,11 @@ class ReviewPage(Page):
             values, self.live_error, names = now.values, now.error, now.names
             self.live_column = "Live now"
         groups = diff.objects(check.before, values, check.after) if check else []
-        groups = [diff.called(group, names) for group in groups]
+        meanings = live.meanings(self.proposal.action, self.revision.params)
+        groups = [diff.understood(diff.called(group, names), meanings) for group in groups]
         groups.sort(key=lambda group: not group.has_moved)  # what moved is read first
-        self.objects, self.more_objects = groups[:GROUPS_SHOWN], groups[GROUPS_SHOWN:]
+        self.portions = Portions(groups, self.views.asked, self.url)
+        self.objects = self.portions.shown
         self.live_read = values is not None
         self.has_moved = self.live_read and any(group.has_moved for group in groups)
 

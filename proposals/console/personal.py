@@ -1,11 +1,14 @@
 """What a page knows of the person who opened it, and moments as that person reads them."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import timezone
 
 from proposals.models import Preferences
+
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def preferences_of(user: Any) -> Preferences:
@@ -26,6 +29,18 @@ def stamp(at: datetime) -> str:
         return shown
     beside = f"{world:%H:%M}" if local.date() == world.date() else f"{world:%d %b, %H:%M}"
     return f"{shown} ({beside} UTC)"
+
+
+def moment_of(words: Any) -> datetime | None:
+    """The moment that a text of date, time and offset names; None for anything else."""
+    if not isinstance(words, str) or not MOMENT.fullmatch(words):
+        return None
+    try:
+        at = datetime.fromisoformat(words.upper())
+        timezone.localtime(at)
+    except (ValueError, OverflowError):
+        return None
+    return at
 
 
 def hour(at: datetime) -> str:

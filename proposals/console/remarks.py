@@ -72,7 +72,7 @@ class Remarks:
             return {}
         return {"about": about, "field": field} if (about, field) in self.places else None
 
-    def beside(self, page: "ReviewPage") -> tuple[list[ObjectChange], list[ObjectChange]]:
+    def beside(self, page: "ReviewPage") -> list[ObjectChange]:
         """The page's objects with the comments on their fields, and links to write another.
 
         What is open and under no row that is seen at once is left in `elsewhere`.
@@ -86,10 +86,7 @@ class Remarks:
         }
         self.elsewhere = [one for one in self.open if one.place not in shown]
         base = page.url if page.may_decide else ""
-        return (
-            [self._annotated(group, base) for group in page.objects],
-            [self._annotated(group, base) for group in page.more_objects],
-        )
+        return [self._annotated(group, base) for group in page.objects]
 
     def _annotated(self, group: ObjectChange, base: str) -> ObjectChange:
         places = {

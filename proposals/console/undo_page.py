@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from proposals import checks, services, text
+from proposals import checks, live, services, text
 from proposals.console import diff
 from proposals.lifecycle import Status
 from proposals.models import Proposal
@@ -64,13 +64,15 @@ class UndoView:
             (one.object, one.field): f"Changed since: the write left {shown(one.expected)}."
             for one in found.conflicts
         }
-        self.objects = (
+        meanings = live.meanings(found.call.action, found.call.params)
+        groups = (
             diff.objects(
                 found.before_write, preview.before, preview.after, from_live=True, notes=notes
             )
             if preview
             else []
         )
+        self.objects = [diff.understood(group, meanings) for group in groups]
         self.is_empty = found.is_empty
         alone = preview is not None and not self.conflicts and preview.tier != Tier.HIGH
         self.consequence = COMMITS_ALONE if alone else NEEDS_ANOTHER

@@ -30,6 +30,7 @@ from proposals.console import (
     table_pages,
     unknowns,
     views,
+    whole_text,
     withdrawing,
 )
 
@@ -120,6 +121,7 @@ urlpatterns = [
     path("proposals/<uuid:proposal_id>/", views.proposal, name="proposal"),
     path("proposals/<uuid:proposal_id>/explain/", explaining.explain, name="explain"),
     path("proposals/<uuid:proposal_id>/evidence/", bundling.evidence, name="evidence"),
+    path("proposals/<uuid:proposal_id>/whole/", whole_text.whole_text, name="whole-text"),
     path("proposals/<uuid:proposal_id>/decide/", views.decide, name="decide"),
     path(
         "proposals/<uuid:proposal_id>/decide/withdraw/",

@@ -8,8 +8,10 @@ from typing import Any
 
 from django import template
 from django.template import Context
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString, mark_safe
 
 from ledger.canonical import canonical
@@ -17,7 +19,7 @@ from proposals import text
 from proposals.console.budgets import Bar, until
 from proposals.console.diff import Missing
 from proposals.console.lists import SOON
-from proposals.console.personal import hour, stamp
+from proposals.console.personal import hour, moment_of, stamp
 from proposals.story import Link
 from proposals.templatetags.agent_text import agent_text
 
@@ -38,6 +40,8 @@ STATE_TAGS = {
 }
 CURRENCY = re.compile(r"[A-Z]{3}\Z")
 LONGEST_VALUE = 20_000
+LONGEST_SHOWN = 2_000  # where the whole is a link away
+ALIKE, AROUND = 400, 150  # longer stretches of equal text are shown by their ends
 
 
 @register.simple_tag
@@ -94,7 +98,7 @@ def plain_sentence(words: str) -> str:
 
 
 @register.simple_tag
-def value(found: Any) -> SafeString:
+def value(found: Any, limit: int = LONGEST_VALUE) -> SafeString:
     """One typed value. Null, empty, zero and absent are four different words."""
     if isinstance(found, Missing) or found is None or found == "":
         word = found.word if isinstance(found, Missing) else "null" if found is None else "empty"
@@ -106,10 +110,39 @@ def value(found: Any) -> SafeString:
     if isinstance(found, dict) and set(found) == {"amount", "currency"}:
         return format_html("{}", money(found))
     if isinstance(found, str):
-        return format_html('<span class="value">{}</span>', agent_text(found, LONGEST_VALUE))
-    return format_html(
-        '<span class="value mono">{}</span>', agent_text(as_json(found), LONGEST_VALUE)
-    )
+        return format_html('<span class="value">{}</span>', agent_text(found, limit))
+    return format_html('<span class="value mono">{}</span>', agent_text(as_json(found), limit))
+
+
+@register.simple_tag(takes_context=True)
+def part(context: Context, found: Any, of: str, **place: Any) -> SafeString:
+    """A value by its first 2,000 characters, with a link to the whole as plain text."""
+    if length_of(found) <= LONGEST_SHOWN:
+        return value(found)
+    url = reverse("whole-text", args=[context["page"].proposal.pk])
+    link = f"{url}?{urlencode({'of': of, **place})}"
+    shown = '{} <a class="whole" href="{}">The whole as plain text</a>'
+    return format_html(shown, value(found, LONGEST_SHOWN), link)
+
+
+@register.simple_tag(takes_context=True)
+def cell(context: Context, found: Any, of: str) -> SafeString:
+    """One value of a field; a moment also as this person reads it."""
+    field, check = context["field"], getattr(context.get("page"), "check", None)
+    if at := moment_of(found) if field.kind in {"", "timestamp"} else None:
+        shown = '{} <time class="reading" datetime="{}">{}</time>'
+        return format_html(shown, value(found), at.isoformat(), stamp(at))
+    if not context.get("shows_whole") or check is None:
+        return value(found)
+    place = {"object": context["object"].keys[0], "field": field.name}
+    return part(context, found, of, check=check.pk, **place)
+
+
+def length_of(found: Any) -> int:
+    """How long a value is as it would be shown; only of texts and of JSON that holds others."""
+    if isinstance(found, str):
+        return len(found)
+    return len(as_json(found)) if isinstance(found, dict | list) else 0
 
 
 @register.simple_tag(takes_context=True)
@@ -149,7 +182,7 @@ def word_by_word(words: tuple[tuple[str, str], ...]) -> SafeString:
     """Long text with what was taken out and put in, said in words as well as marked."""
     parts: list[tuple[SafeString]] = []
     for verb, piece in words:
-        shown = text.render(piece, limit=LONGEST_VALUE)
+        shown = text.render(piece, limit=LONGEST_VALUE) if verb != "equal" else in_short(piece)
         if verb == "removed":
             shown = format_html('<del><span class="hidden-text">was </span>{}</del>', shown)
         elif verb == "added":
@@ -157,6 +190,19 @@ def word_by_word(words: tuple[tuple[str, str], ...]) -> SafeString:
         parts.append((shown,))
     marked = format_html_join("", "<bdi>{}</bdi>", parts)
     return format_html('<span class="value">{}</span>', marked)
+
+
+def in_short(piece: str) -> SafeString:
+    """Text that stays as it is, by its ends if there is much of it, and how much is between."""
+    if len(piece) <= ALIKE:
+        return text.render(piece, limit=LONGEST_VALUE)
+    left_out = len(piece) - 2 * AROUND
+    return format_html(
+        '{}<span class="mark mark-cut">… {} characters that stay …</span>{}',
+        text.render(piece[:AROUND]),
+        f"{left_out:,}",
+        text.render(piece[-AROUND:]),
+    )
 
 
 @register.filter

@@ -132,7 +132,7 @@ class TestThePagesOfWebhooks:
         before = secret_of(hook)
         browser = signed_in(ada())
         page = Page(browser.get(f"{WEBHOOKS}{hook.pk}/"))
-        assert len([one for one in page.all("input", type="checkbox") if "checked" in one]) == 16
+        assert len([one for one in page.all("input", type="checkbox") if "checked" in one]) == 17
         answer = browser.post(f"{WEBHOOKS}{hook.pk}/", {**FILLED, "tiers": ["high"]})
         assert answer.status_code == 302
         hook.refresh_from_db()
