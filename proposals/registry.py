@@ -259,9 +259,7 @@ class Action:
 
     def parts(self, params: dict[str, Any]) -> list[str]:
         """The objects by which a compensation can be divided, in order; empty: all or nothing.
-
-        Named as in `Preview.before`, and by whatever reverses this call in the same way.
-        """
+        Named as in `Preview.before`, and in the same way by whatever reverses this call."""
         return []
 
     def part(self, params: dict[str, Any], objects: Collection[str]) -> dict[str, Any]:
