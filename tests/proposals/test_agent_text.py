@@ -120,7 +120,10 @@ class TestTheNameOfARow:
         *("Agent", "AgentToken", "Budget", "Database", "DescribedTable", "Grant", "HttpAction"),
         *("MailTemplate", "NamedSecret", "OperatorToken", "Rule", "Secret"),
     }
-    NAMED_BY_THE_PRODUCT = {"Heartbeat", "LedgerEntry", "Mention", "StoredList", "Stream", "Wiring"}
+    NAMED_BY_THE_PRODUCT = {
+        *("DayCount", "Heartbeat", "LedgerEntry", "Mention", "StoredList", "Stream", "Walk"),
+        "Wiring",
+    }
 
     def test_is_made_of_no_text_of_the_row_unless_people_or_the_product_chose_it(self):
         named = {

@@ -87,6 +87,7 @@ PEOPLE = {
     "proposals/<uuid:proposal_id>/claim/",
     "proposals/<uuid:proposal_id>/recheck/",
     "proposals/<uuid:proposal_id>/undo/",
+    "proposals/<uuid:proposal_id>/whole/",
     "proposals/<uuid:proposal_id>/retry/",
     "proposals/<uuid:proposal_id>/reconcile/",
     "proposals/<uuid:proposal_id>/outcome/",

@@ -61,6 +61,7 @@ CONSOLE = {
         proposals/<uuid:proposal_id>/
         proposals/<uuid:proposal_id>/outcome/
         proposals/<uuid:proposal_id>/undo/
+        proposals/<uuid:proposal_id>/whole/
         rules/
     """,
     "RSOPA": r"""
@@ -83,12 +84,14 @@ CONSOLE = {
         mail/templates/<slug:name>/switch/
         notifications/
         preferences/
+        proposals/<uuid:proposal_id>/claim/
         proposals/<uuid:proposal_id>/comments/<int:review_id>/resolve/
         proposals/<uuid:proposal_id>/decide/
         proposals/<uuid:proposal_id>/decide/withdraw/
         proposals/<uuid:proposal_id>/edit/
         proposals/<uuid:proposal_id>/outcome/ask/
         proposals/<uuid:proposal_id>/outcome/attest/
+        proposals/<uuid:proposal_id>/recheck/
         proposals/<uuid:proposal_id>/reconcile/
         proposals/<uuid:proposal_id>/retry/
         pulse/
@@ -107,6 +110,8 @@ CONSOLE = {
         summary/
         unknown/
         unknown/targets/<int:breaker_id>/try/
+        views/
+        views/<int:view_id>/remove/
     """,
     "OP": r"""
         budgets/<int:budget_id>/lower/
@@ -142,6 +147,7 @@ CONSOLE = {
         proposals/<uuid:proposal_id>/allow/
     """,
     "A": r"""
+        proposals/<uuid:proposal_id>/evidence/
         proposals/<uuid:proposal_id>/explain/
     """,
 }
@@ -257,7 +263,9 @@ ADMINISTRATION = {
         admin/ledger/ledgerentry/
         admin/ledger/ledgerentry/<path:object_id>/change/
         admin/ledger/ledgerentry/<path:object_id>/history/
+        admin/ledger/ledgerentry/count/
         admin/ledger/ledgerentry/export/
+        admin/ledger/ledgerentry/suggest/
         admin/proposals/idempotencykey/
         admin/proposals/idempotencykey/<path:object_id>/change/
         admin/proposals/idempotencykey/<path:object_id>/history/
