@@ -1,7 +1,8 @@
 """Hammers a budget over HTTP and judges it by the ledger alone.
 
     python -m bench.budgets hammer [SECONDS]   16 clients against 240 proposals in any 30 seconds
-    python -m bench.budgets flood [REQUESTS]   over-budget requests of one agent, and another agent
+    python -m bench.budgets flood [REQUESTS [CLIENTS]]   over-budget requests of one agent over so
+                                               many connections, and another agent
 
 Starts its own web server, worker and clock on a data folder of its own; DATABASE_URL and REDIS_URL
 choose other databases than SQLite.
@@ -31,7 +32,7 @@ PATH = "/api/v1/proposals"
 BASE = f"http://127.0.0.1:{PORT}{PATH}"
 FORK = multiprocessing.get_context("fork")
 CLIENTS = 16
-CROWD, RATE = 4, 200  # clients of the flood, and its requests in a second
+CROWD, RATE = 4, 200  # clients of the flood, and the requests in a second that they want to make
 LIMIT, WINDOW = 240, timedelta(seconds=30)
 
 
@@ -184,18 +185,19 @@ def together(work: Callable[[int], None], count: int) -> None:
         thread.join()
 
 
-def flood(requests: int) -> int:
+def flood(requests: int, crowd: int = CROWD) -> int:
     """Another agent's proposals before, during and after a flood; and what the flood left behind.
 
-    The flood asks at a steady rate, so that what is measured is the product and not how fast a
-    client on the same machine can go round.
+    The flood asks at a steady rate at most, so that what is measured is the product and not how
+    fast a client on the same machine can go round; what it asks while it waits for an answer, it
+    asks when it has that.
     """
     with product() as tokens:
         in_product(CAP.format(limit=0, window=3600))
         before = calm(tokens["calm-bot"], "before")
         # In a process of its own, or the two would wait for each other and not for the product.
         told: Any = FORK.Queue()
-        pressing = FORK.Process(target=press_hard, args=(tokens["loop-bot"], requests, told))
+        pressing = FORK.Process(target=press_hard, args=(tokens["loop-bot"], requests, crowd, told))
         began = time.monotonic()
         pressing.start()
         during = calm(tokens["calm-bot"], "during")
@@ -209,7 +211,7 @@ def flood(requests: int) -> int:
         )
     refused = [took for status, took in answers if status == 429]
     print(
-        f"{len(refused)} of {requests} refused at {rate:.0f}/s, "
+        f"{len(refused)} of {requests} refused over {crowd} connections at {rate:.0f}/s, "
         f"median {1000 * statistics.median(refused):.1f} ms; {entries} ledger entries; "
         f"another agent's proposal {1000 * before:.1f} ms before, "
         f"{1000 * during:.1f} ms during ({during / before - 1:+.1%}), "
@@ -218,7 +220,7 @@ def flood(requests: int) -> int:
     return 0
 
 
-def press_hard(token: str, requests: int, told: Any) -> None:
+def press_hard(token: str, requests: int, crowd: int, told: Any) -> None:
     """Ask at a steady rate, from several clients; tell what was answered, and how fast.
 
     Last in line for the cores: elsewhere, a flood does not run on the machine that it floods.
@@ -229,8 +231,8 @@ def press_hard(token: str, requests: int, told: Any) -> None:
 
     def press(client: int) -> None:
         line = http.client.HTTPConnection("127.0.0.1", PORT, timeout=60)
-        for number in range(requests // CROWD):
-            due = began + (number * CROWD + client) / RATE
+        for number in range(requests // crowd):
+            due = began + (number * crowd + client) / RATE
             time.sleep(max(0.0, due - time.monotonic()))
             asked = time.perf_counter()
             line.request("POST", PATH, *write(token, f"f{client}-{number}", "flood"))
@@ -238,7 +240,7 @@ def press_hard(token: str, requests: int, told: Any) -> None:
             answer.read()
             answers.append((answer.status, time.perf_counter() - asked))
 
-    together(press, CROWD)
+    together(press, crowd)
     told.put(answers)
 
 
@@ -257,5 +259,5 @@ def calm(token: str, name: str) -> float:
 
 if __name__ == "__main__":
     what = sys.argv[1] if len(sys.argv) > 1 else "hammer"
-    amount = int(sys.argv[2]) if len(sys.argv) > 2 else {"hammer": 120, "flood": 10_000}[what]
-    sys.exit({"hammer": hammer, "flood": flood}[what](amount))
+    given = [int(one) for one in sys.argv[2:]] or [{"hammer": 120, "flood": 10_000}[what]]
+    sys.exit({"hammer": hammer, "flood": flood}[what](*given))
