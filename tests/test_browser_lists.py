@@ -17,6 +17,7 @@ from tests.test_browser import (  # noqa: F401 (fixtures)
     Axe,
     chromium,
     desk,
+    playwright,
     senior,
     settled,
     waiting,
@@ -184,7 +185,8 @@ class TestAClaim:
         page.keyboard.press("Shift")
         later(page)
         assert ReviewClaim.objects.get().until > clock.now() + timedelta(minutes=9)
-        assert news.inner_text() == ""
+        # The page reads the answer a moment after it has come.
+        playwright.expect(news).to_have_text("")
         page.clock.run_for(10 * 60_000 + 1000)
         assert news.inner_text() == "Others no longer see that you are reviewing this."
 
