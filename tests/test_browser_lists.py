@@ -17,7 +17,6 @@ from tests.test_browser import (  # noqa: F401 (fixtures)
     Axe,
     chromium,
     desk,
-    playwright,
     senior,
     settled,
     waiting,
@@ -181,12 +180,18 @@ class TestAClaim:
         assert news.inner_text() == ""
         page.clock.run_for(61_000)
         assert news.inner_text().startswith("In two minutes others will no longer see")
-        ReviewClaim.objects.update(until=clock.now() + timedelta(minutes=2))
-        page.keyboard.press("Shift")
-        later(page)
-        assert ReviewClaim.objects.get().until > clock.now() + timedelta(minutes=9)
-        # The page reads the answer a moment after it has come.
-        playwright.expect(news).to_have_text("")
+        for _ in range(
+            4
+        ):  # time that is let pass may also give up on an answer, which is then lost
+            ReviewClaim.objects.update(until=clock.now() + timedelta(minutes=2))
+            page.keyboard.press("Shift")
+            later(page)
+            page.wait_for_timeout(500)  # the page reads the answer a moment after it has come
+            is_renewed = ReviewClaim.objects.get().until > clock.now() + timedelta(minutes=9)
+            if is_renewed and news.inner_text() == "":
+                break
+        assert is_renewed
+        assert news.inner_text() == ""
         page.clock.run_for(10 * 60_000 + 1000)
         assert news.inner_text() == "Others no longer see that you are reviewing this."
 
