@@ -73,10 +73,11 @@
     const asked = $("[data-pulse]");
     if (!asked || document.hidden) return;
     if (asked !== source) { source = asked; etag = ""; since = asked.dataset.pulseTime; }
+    const wasUsed = isUsed;
+    isUsed = false;
     try {
       const headers = etag ? { "If-None-Match": etag } : {};
-      if (claim && isUsed) headers["X-Active"] = "1";
-      isUsed = false;
+      if (claim && wasUsed) headers["X-Active"] = "1";
       const answer = await fetch(asked.dataset.pulse, {
         headers, cache: "no-store", redirect: "error", signal: AbortSignal.timeout(10_000),
       });
@@ -91,6 +92,7 @@
       }
       failures = 0;
     } catch {
+      isUsed ||= wasUsed;  // unanswered, so nobody may know yet
       failures += 1;
       if (failures >= MOST_FAILURES) say(`Not live since ${since}.`, true);
     }

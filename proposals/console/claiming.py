@@ -75,7 +75,7 @@ def opened(proposal: Proposal, user: Any) -> None:
 
 
 def renewed(request: Request) -> int | None:
-    """By the pulse of a page that its claimer uses: how long the claim lasts now, if it moved."""
+    """By the pulse of a page that its claimer uses: how long the claim lasts now."""
     if request.headers.get(ACTIVE) != "1":
         return None
     try:

@@ -57,17 +57,23 @@ def taken(proposal: Proposal, person: Any, now: datetime) -> ReviewClaim:
 
 
 def renew_review_claim(*, proposal_id: UUID, person: Any) -> datetime | None:
-    """Let a claim of this person go on, as they are at it. Returns its new end, if it moved."""
+    """Let a claim of this person go on, as they are at it. Returns its end; None if none stands.
+
+    Said also where it did not move, so that whoever missed an answer is told by the next.
+    """
     now = clock.now()
-    renewed = ReviewClaim.objects.filter(
+    mine = ReviewClaim.objects.filter(
         proposal=proposal_id,
         proposal__status=Status.PENDING,
         proposal__round=F("round"),
         person=person,
         until__gt=now,
-        until__lte=now + CLAIM_LIFETIME - RENEWED_AFTER,
-    ).update(until=now + CLAIM_LIFETIME)
-    return now + CLAIM_LIFETIME if renewed else None
+    )
+    if mine.filter(until__lte=now + CLAIM_LIFETIME - RENEWED_AFTER).update(
+        until=now + CLAIM_LIFETIME
+    ):
+        return now + CLAIM_LIFETIME
+    return mine.values_list("until", flat=True).first()
 
 
 def release_review_claim(*, proposal_id: UUID, person: Any) -> None:
