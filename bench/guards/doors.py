@@ -69,15 +69,29 @@ GUARDS = [
     Guard(
         "a flood is answered late",
         "proposals/api/flood.py",
-        "            hold(sender)\n",
+        "            self.hold(sender)\n",
         "",
         "tests/proposals/test_budgets.py",
     ),
     Guard(
         "late answers leave threads to others",
         "proposals/api/flood.py",
-        "    if not held.acquire(blocking=False):\n        return\n",
-        "    held.acquire(timeout=1)\n",
+        "        if not self.held.acquire(blocking=False):\n",
+        "        if not self.held.acquire(timeout=1):\n",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "so many answers at most are late",
+        "proposals/api/flood.py",
+        "self.held = threading.BoundedSemaphore(MOST_HELD)",
+        "self.held = threading.BoundedSemaphore(100)",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "of a wide flood no part is held",
+        "proposals/api/flood.py",
+        "        if now < self.wide_until:\n            return\n",
+        "",
         "tests/proposals/test_budgets.py",
     ),
     Guard(

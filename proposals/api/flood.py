@@ -8,10 +8,10 @@ sooner; whoever floods one verb can still use the others. Who goes on in the nex
 while its first request there is judged, and after it if that is refused: a refusal by the database
 costs ten times one from here.
 
-What it refuses it answers a moment late, for as many requests at a time as leave the server's
+What it refuses it answers a moment late, if it can do so for all of them and leave the server's
 threads to others: a loop that asks again as soon as it is answered then comes four times a second
-and connection, and not hundreds of times. Of a flood over more connections the rest is answered at
-once.
+and connection, and not hundreds of times. A flood over more connections than that is answered at
+once: to hold a part of it was measured to slow others more than to hold none.
 """
 
 import hashlib
@@ -31,9 +31,9 @@ from proposals.spending import shed_in_front
 MOST_REFUSALS_PER_SECOND = 20
 MOST_IN_A_ROW = 1  # refusals in a second, where the second before ended in shedding
 HELD_SECONDS = 0.25
+WIDE_SECONDS = 10  # for which nobody is held after more had come than may be
 MOST_HELD = 4  # of a process's 16 threads; eight more may be taken by `Prefer: wait`
 MOST_SENDERS = 10_000  # of the last second; beyond it nobody is remembered, and nobody shed
-held = threading.BoundedSemaphore(MOST_HELD)
 IS_STORED = f"SELECT 1 FROM {IdempotencyKey._meta.db_table} WHERE agent_id = %s AND key = %s"
 DETAIL = "Refused again and again within a second; nothing was stored. Wait before asking again."
 
@@ -72,6 +72,8 @@ class FloodGate:
         self.get_response = get_response
         self.senders: dict[bytes, Sender] = {}
         self.lock = threading.Lock()
+        self.held = threading.BoundedSemaphore(MOST_HELD)
+        self.wide_until = 0.0
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         header = request.META.get("HTTP_AUTHORIZATION", "")
@@ -84,7 +86,7 @@ class FloodGate:
         name, second = hashlib.sha256(said.encode()).digest(), this_second()
         sender = self.senders.get(name)
         if sender is not None and sender.is_shed(second) and not is_repeat(request, sender.agent):
-            hold(sender)
+            self.hold(sender)
             return self.shed(sender)
         if sender is not None:
             self.let_through(sender)
@@ -96,6 +98,19 @@ class FloodGate:
         finally:
             self.judged(name)
         return response
+
+    def hold(self, sender: Sender) -> None:
+        """Wait before the answer, never past the next slot; not at all while too many come."""
+        now = moment()
+        if now < self.wide_until:
+            return
+        if not self.held.acquire(blocking=False):
+            self.wide_until = now + WIDE_SECONDS
+            return
+        try:
+            time.sleep(max(0.0, min(HELD_SECONDS, sender.opens_at - now)))
+        finally:
+            self.held.release()
 
     def shed(self, sender: Sender) -> HttpResponseBase:
         with self.lock:
@@ -136,16 +151,6 @@ class FloodGate:
             now = moment()
             known = sender.opens_at if sender.opens_at > now else math.inf
             sender.opens_at = min(known, now + until_free)
-
-
-def hold(sender: Sender) -> None:
-    """Wait before the answer, never past the next slot; not at all while as many wait as may."""
-    if not held.acquire(blocking=False):
-        return
-    try:
-        time.sleep(max(0.0, min(HELD_SECONDS, sender.opens_at - moment())))
-    finally:
-        held.release()
 
 
 def is_repeat(request: HttpRequest, agent: str) -> bool:

@@ -1,6 +1,6 @@
 """Budgets and freezes in the life of a proposal, through the verbs and the agents' door."""
 
-from contextlib import ExitStack
+import time
 from datetime import timedelta
 
 import pytest
@@ -219,22 +219,37 @@ class TestRefusal:
         for _ in range(flood.MOST_REFUSALS_PER_SECOND):
             client.propose()
         assert pauses == [], "whom the database refuses is answered at once"
-        client.propose()
+        assert client.propose().json()["code"] == "rate-limited"
         assert pauses == [flood.HELD_SECONDS]
-        with ExitStack() as others:
-            for _ in range(flood.MOST_HELD):
-                others.enter_context(flood.held)
-            assert client.propose().status_code == 429
-            assert len(pauses) == 1, "the server's other threads wait for nobody"
-        client.propose()
-        assert len(pauses) == 2, "whoever was held makes room again"
+
+    def test_a_flood_over_more_connections_than_may_be_held_is_answered_at_once(self, monkeypatch):
+        now = [10.0]
+        monkeypatch.setattr(flood, "moment", lambda: now[0])
+        gate, sender = flood.FloodGate(lambda _: None), flood.Sender(10, "", False)
+        pauses: list[float] = []
+
+        def more_come(seconds: float) -> None:
+            pauses.append(seconds)
+            gate.hold(sender)
+
+        monkeypatch.setattr(flood.time, "sleep", more_come)
+        began = time.monotonic()
+        gate.hold(sender)
+        assert len(pauses) == flood.MOST_HELD, "the server's other threads are not held"
+        assert time.monotonic() - began < 0.9, "nor do they wait for those that are"
+        gate.hold(sender)
+        assert len(pauses) == flood.MOST_HELD, "nor is a part of so many held"
+        now[0] += flood.WIDE_SECONDS
+        gate.hold(sender)
+        assert len(pauses) == 2 * flood.MOST_HELD, "whoever was held has made room again"
 
     def test_nobody_is_held_past_the_next_slot(self, monkeypatch):
         pauses: list[float] = []
         monkeypatch.setattr(flood.time, "sleep", pauses.append)
         monkeypatch.setattr(flood, "moment", lambda: 10.0)
-        flood.hold(flood.Sender(10, "", False, opens_at=10.125))
-        flood.hold(flood.Sender(10, "", False, opens_at=9.0))
+        gate = flood.FloodGate(lambda _: None)
+        gate.hold(flood.Sender(10, "", False, opens_at=10.125))
+        gate.hold(flood.Sender(10, "", False, opens_at=9.0))
         assert pauses == [0.125, 0.0]
 
     def test_a_key_that_no_database_holds_is_an_answer_and_no_fault(self, monkeypatch):
