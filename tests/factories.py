@@ -81,7 +81,7 @@ def body(**changes: Any) -> dict[str, Any]:
 
 def painting(colour: str = "blue", **params: Any) -> dict[str, Any]:
     """Parameters of toys.set; `tier="medium"` needs Rita, `tier="high"` Saul and Sara."""
-    return {"toy": "bear", "colour": colour, **params}
+    return {"toy": "bear", "colour": colour} | params
 
 
 def make_proposal(*, agent: Agent | None = None, key: str = "", **fields: Any) -> Proposal:

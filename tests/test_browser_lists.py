@@ -32,6 +32,7 @@ pytestmark = [
 
 ROWS = "[...document.querySelectorAll('tbody tr')].map(row => row.outerHTML).join()"
 FOCUS = "document.activeElement.id || document.activeElement.name || document.activeElement.tagName"
+SLOWEST = 90  # seconds until a page asks again, at the most, and some more
 PLACES = "[...document.querySelectorAll('tbody tr')].map(row => row.getBoundingClientRect().top)"
 
 
@@ -44,15 +45,18 @@ def opened(desk, address: str, person=None):  # noqa: F811
     return page
 
 
-def later(page, seconds: int = 20, event: str = "response") -> None:
-    """Let the page's own time pass until it has asked for news, and was answered or failed."""
-    with page.expect_event(event, lambda told: "/pulse/" in told.url) as asked:
-        page.clock.run_for(seconds * 1000)
-        for _ in range(120):  # it plans anew only when it has seen the answer before this one
+def later(page) -> None:
+    """Let the page's own time pass until it asks for news, and stand still until it has them.
+
+    The page gives up after ten seconds of its own time, so none passes while it waits.
+    """
+    with page.expect_event("request", lambda request: "/pulse/" in request.url) as asked:
+        for _ in range(SLOWEST):
             if asked.is_done():
                 break
-            page.wait_for_timeout(50)
             page.clock.run_for(1000)
+    if answer := asked.value.response():
+        answer.finished()
     page.wait_for_timeout(300)  # the page reads an answer a moment after it has come
     page.clock.run_for(100)
 
@@ -95,12 +99,12 @@ class TestTheQueueIsLive:
         waiting()
         page = opened(desk, reverse("queue"))
         page.route("**/pulse/**", lambda route: route.abort())
-        for seconds in (20, 40, 75):
-            later(page, seconds, "requestfailed")
+        for _ in range(3):
+            later(page)
         page.get_by_text("Not live since ").wait_for()
         page.unroute("**/pulse/**")
         waiting(note="second")
-        later(page, 75)
+        later(page)
         page.get_by_text("1 new.").wait_for()
         desk.complaints = [one for one in desk.complaints if "ERR_FAILED" not in one]
 
@@ -163,7 +167,7 @@ class TestTheReviewPageIsLive:
 
     def test_stays_as_it_is_while_nothing_happens(self, desk):  # noqa: F811
         page = opened(desk, reverse("proposal", args=[waiting().pk]))
-        later(page, 13)
+        later(page)
         assert page.locator("[data-news]").inner_text().strip() == ""
         submit = page.get_by_role("button", name="Submit decision")
         assert submit.get_attribute("aria-disabled") is None
@@ -184,10 +188,7 @@ class TestAClaim:
         assert news.inner_text().startswith("In two minutes others will no longer see")
         ReviewClaim.objects.update(until=clock.now() + timedelta(minutes=2))
         page.keyboard.press("Shift")
-        for _ in range(3):  # time that is let pass also gives up on answers; the next one says it
-            later(page)
-            if news.inner_text() == "":
-                break
+        later(page)
         assert news.inner_text() == ""
         assert ReviewClaim.objects.get().until > clock.now() + timedelta(minutes=9)
         page.clock.run_for(10 * 60_000 + 1000)
@@ -203,13 +204,10 @@ class TestAClaim:
         assert news.inner_text() != ""
         page.route("**/pulse/**", lambda route: route.abort())
         page.keyboard.press("Shift")
-        later(page, event="requestfailed")
+        later(page)
         page.unroute("**/pulse/**")
         ReviewClaim.objects.update(until=clock.now() + timedelta(minutes=8))
-        for _ in range(3):
-            later(page)
-            if ReviewClaim.objects.get().until > clock.now() + timedelta(minutes=9):
-                break
+        later(page)
         assert ReviewClaim.objects.get().until > clock.now() + timedelta(minutes=9)
         desk.complaints = [one for one in desk.complaints if "ERR_FAILED" not in one]
 
