@@ -4,14 +4,13 @@ Before the body is read, and after one look at an index: a repeat of a stored re
 with what it stored, whatever else its agent does (agents' contract, Idempotency). Each process
 judges by what it refused itself, and only ever refuses: what it lets pass, the database judges as
 always. It refuses for the rest of that second, or until the budget has its next slot if that is
-sooner; whoever floods one verb can still use the others. Who goes on in the next second is shed
-while its first request there is judged, and after it if that is refused: a refusal by the database
-costs ten times one from here.
+sooner; whoever floods one verb can still use the others. Of who goes on in the next second few are
+judged at the same time: one after a refusal, twice as many after each that was none. A refusal by
+the database costs ten times one from here.
 
-What it refuses it answers a moment late, if it can do so for all of them and leave the server's
-threads to others: a loop that asks again as soon as it is answered then comes four times a second
-and connection, and not hundreds of times. A flood over more connections than that is answered at
-once: to hold a part of it was measured to slow others more than to hold none.
+What it refuses it answers a moment late, where that leaves the server's threads to others: a loop
+that asks again as soon as it is answered then comes four times a second and connection, and not
+hundreds of times. Whoever waits so is judged after all when a slot frees meanwhile.
 """
 
 import hashlib
@@ -24,15 +23,15 @@ from dataclasses import dataclass, field
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponseBase
 
-from proposals.api import limits, problems
+from proposals.api import limits, patience, problems
 from proposals.models import Agent, IdempotencyKey
 from proposals.spending import shed_in_front
 
 MOST_REFUSALS_PER_SECOND = 20
 MOST_IN_A_ROW = 1  # refusals in a second, where the second before ended in shedding
+MOST_TRIED = 16  # that are judged at the same time: as many as a process has threads
 HELD_SECONDS = 0.25
-WIDE_SECONDS = 10  # for which nobody is held after more had come than may be
-MOST_HELD = 4  # of a process's 16 threads; eight more may be taken by `Prefer: wait`
+LOOK_SECONDS = 0.025  # how often it looks whether those that are tried were let in
 MOST_SENDERS = 10_000  # of the last second; beyond it nobody is remembered, and nobody shed
 IS_STORED = f"SELECT 1 FROM {IdempotencyKey._meta.db_table} WHERE agent_id = %s AND key = %s"
 DETAIL = "Refused again and again within a second; nothing was stored. Wait before asking again."
@@ -50,15 +49,25 @@ class Sender:
     refused: int = 0
     shed: int = 0
     told: int = 0  # of what was shed, what the sum of refusals knows
-    is_tried: bool = False  # one of its requests is being judged, on behalf of all
+    is_flood: bool = False  # some of it was shed, or waits here
+    tried: int = 0  # of its requests, those that are being judged on behalf of all
+    most_tried: int = 1
     opens_at: float = math.inf  # when the first of the budgets that refused has its next slot
 
     def is_shed(self, second: int) -> bool:
         """Whether its next request would only be refused like those before it."""
         most = MOST_IN_A_ROW if self.goes_on else MOST_REFUSALS_PER_SECOND
         is_often = self.second == second and self.refused >= most
-        is_close = self.is_tried and second - self.second <= 1
-        return (is_often or is_close) and moment() < self.opens_at
+        is_recent = (self.is_flood or self.goes_on) and second - self.second <= 1
+        is_tried = is_recent and self.tried >= self.most_tried
+        return is_tried or (is_often and moment() < self.opens_at)
+
+    def nothing_changes_for(self) -> float:
+        """Until the next second or slot; a short while where it is for those that are tried."""
+        now = moment()
+        if self.tried or self.opens_at <= now:
+            return LOOK_SECONDS
+        return min(self.opens_at - now, 1 - now % 1)
 
 
 class FloodGate:
@@ -72,8 +81,6 @@ class FloodGate:
         self.get_response = get_response
         self.senders: dict[bytes, Sender] = {}
         self.lock = threading.Lock()
-        self.held = threading.BoundedSemaphore(MOST_HELD)
-        self.wide_until = 0.0
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         header = request.META.get("HTTP_AUTHORIZATION", "")
@@ -83,55 +90,72 @@ class FloodGate:
             return self.get_response(request)
         # Hashed, so that no token stays in memory for longer than its request.
         said = f"{request.path.rstrip('/').rpartition('/')[2]} {header}"
-        name, second = hashlib.sha256(said.encode()).digest(), this_second()
+        name = hashlib.sha256(said.encode()).digest()
         sender = self.senders.get(name)
-        if sender is not None and sender.is_shed(second) and not is_repeat(request, sender.agent):
-            self.hold(sender)
-            return self.shed(sender)
-        if sender is not None:
-            self.let_through(sender)
+        if (
+            sender is not None
+            and sender.is_shed(this_second())
+            and not is_repeat(request, sender.agent)
+            and not self.waits(name, sender)
+        ):
+            return self.shed(name, sender)
+        is_known = self.let_through(name)
+        second, is_refused = this_second(), True
         try:
             response = self.get_response(request)
+            is_refused = response.status_code == 429
             token = getattr(request, "auth", None)  # left there by the agents' authentication
-            if response.status_code == 429 and token is not None:
+            if is_refused and token is not None:
                 self.remember(name, second, str(token.agent_id), response)
         finally:
-            self.judged(name)
+            if is_known:
+                self.judged(name, is_refused)
         return response
 
-    def hold(self, sender: Sender) -> None:
-        """Wait before the answer, never past the next slot; not at all while too many come."""
-        now = moment()
-        if now < self.wide_until:
-            return
-        if not self.held.acquire(blocking=False):
-            self.wide_until = now + WIDE_SECONDS
-            return
+    def waits(self, name: bytes, sender: Sender) -> bool:
+        """Wait a moment, where there is a place for it. Whether its request may be judged now."""
+        sender.is_flood = True
+        if not patience.places.acquire(blocking=False):
+            return False
+        deadline = moment() + HELD_SECONDS
         try:
-            time.sleep(max(0.0, min(HELD_SECONDS, sender.opens_at - now)))
+            while (left := deadline - moment()) > 0:
+                time.sleep(min(left, self.senders.get(name, sender).nothing_changes_for()))
+                if not self.senders.get(name, sender).is_shed(this_second()):
+                    return True
+            return False
         finally:
-            self.held.release()
+            patience.places.release()
 
-    def shed(self, sender: Sender) -> HttpResponseBase:
+    def shed(self, name: bytes, sender: Sender) -> HttpResponseBase:
         with self.lock:
+            sender = self.senders.get(name, sender)
             sender.shed += 1
         response = problems.respond("rate-limited", 429, DETAIL, retry_after=1)
         for header, value in sender.limits.items():
             response[header] = value
         return response
 
-    def let_through(self, sender: Sender) -> None:
-        """Have one request judged; what was refused here before it is told to the sum."""
+    def let_through(self, name: bytes) -> bool:
+        """Have one request judged; what was refused here before it is told to the sum.
+
+        Whether its sender is known, and it counts among those that are tried.
+        """
         with self.lock:
+            sender = self.senders.get(name)
+            if sender is None:
+                return False
             untold, sender.told = sender.shed - sender.told, sender.shed
-            sender.is_tried = sender.shed > 0
+            sender.tried += 1
         if untold and sender.is_over_budget:  # else it would count what was no refusal of a budget
             shed_in_front(sender.agent, untold)
+        return True
 
-    def judged(self, name: bytes) -> None:
+    def judged(self, name: bytes, is_refused: bool) -> None:
         with self.lock:
-            if name in self.senders:
-                self.senders[name].is_tried = False
+            if sender := self.senders.get(name):
+                sender.tried = max(0, sender.tried - 1)
+                sender.most_tried = 1 if is_refused else min(2 * sender.most_tried, MOST_TRIED)
 
     def remember(self, name: bytes, second: int, agent: str, response: HttpResponseBase) -> None:
         until_free = getattr(response, "seconds_until_free", math.inf)
@@ -140,9 +164,11 @@ class FloodGate:
             if sender is None or sender.second != second:
                 if len(self.senders) >= MOST_SENDERS:
                     self.senders.clear()
-                goes_on = sender is not None and sender.shed > 0 and second - sender.second == 1
+                goes_on = sender is not None and sender.is_flood and second - sender.second == 1
                 untold = sender.shed - sender.told if sender else 0
-                sender = self.senders[name] = Sender(second, agent, goes_on, told=-untold)
+                tried = sender.tried if sender else 0
+                sender = Sender(second, agent, goes_on, told=-untold, tried=tried)
+                self.senders[name] = sender
             sender.refused += 1
             sender.is_over_budget = getattr(response, "is_over_budget", False)
             sender.limits = {

@@ -17,6 +17,8 @@ WAIT = re.compile(r'(?:^|,)\s*wait\s*=\s*(?:"(\d{1,9})"|(\d{1,9}))\s*(?=[;,]|$)'
 # Waiting is a preference: when too many wait at once, the rest are answered at once instead, so
 # that waiting agents can never occupy every thread of the server.
 waiting = threading.BoundedSemaphore(8)
+# Of a process's 16 threads, those that may wait: these, and the requests of a flood that are held.
+places = threading.BoundedSemaphore(12)
 
 
 def preferred_wait(header: str) -> int | None:
@@ -38,6 +40,9 @@ def wait_for_machine(proposal_id: UUID, seconds: int) -> bool:
     deadline = time.monotonic() + seconds
     if not waiting.acquire(blocking=False):
         return False
+    if not places.acquire(blocking=False):
+        waiting.release()
+        return False
     try:
         pause = 0.02
         while time.monotonic() < deadline:
@@ -48,6 +53,7 @@ def wait_for_machine(proposal_id: UUID, seconds: int) -> bool:
             pause = min(pause * 1.3, 0.5)
         return True
     finally:
+        places.release()
         waiting.release()
 
 

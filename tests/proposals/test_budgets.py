@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -9,7 +10,7 @@ from budgets.models import Budget, Refusal, Reservation
 from ledger import clock
 from ledger.models import LedgerEntry
 from proposals import execution, freezing, services, spending
-from proposals.api import flood
+from proposals.api import flood, patience
 from proposals.exceptions import NotEligible, OverBudget
 from proposals.models import Execution, Proposal
 from tests import factories
@@ -19,9 +20,32 @@ from tests.factories import body, client_for, fresh, make_checked, make_person, 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
 
 
+HELD_SECONDS = flood.HELD_SECONDS
+
+
 @pytest.fixture(autouse=True)
 def _default_rules():
     make_person()
+
+
+@pytest.fixture(autouse=True)
+def _refusals_come_at_once(monkeypatch):
+    monkeypatch.setattr(flood, "HELD_SECONDS", 0)
+
+
+def flooding(**fields) -> flood.Sender:
+    """A sender of whom all is shed in the tenth second."""
+    return flood.Sender(10, "", False, refused=flood.MOST_REFUSALS_PER_SECOND, **fields)
+
+
+def passing(monkeypatch) -> list[float]:
+    """Time stands at the tenth second, and passes as the gate waits; how long it waited."""
+    pauses: list[float] = []
+    monkeypatch.setattr(flood, "HELD_SECONDS", HELD_SECONDS)
+    monkeypatch.setattr(flood, "this_second", lambda: 10)
+    monkeypatch.setattr(flood, "moment", lambda: 10 + sum(pauses))
+    monkeypatch.setattr(flood.time, "sleep", pauses.append)
+    return pauses
 
 
 def cap(**fields) -> Budget:
@@ -85,12 +109,10 @@ class TestLife:
         assert fresh(proposal).status == "committed"
         assert held() == ["captured"]
 
-    def test_a_hundred_approvals_at_once_do_not_burst_the_cap(self, toybox):
-        cap(limit=3, window_seconds=60)
-        toys = [f"brick {number}" for number in range(6)]
-        toybox.colours |= dict.fromkeys(toys, "red")
+    def test_approvals_at_once_do_not_burst_the_cap(self, toybox):
+        cap(limit=1, window_seconds=60)
         proposals = []
-        for toy in toys:
+        for toy in toybox.colours:
             proposals.append(make_checked(params=painting(toy=toy, tier="medium")))
             # A day passes between the proposals: each left the window while it waited.
             Reservation.objects.update(counted_at=clock.now() - timedelta(days=1))
@@ -100,11 +122,11 @@ class TestLife:
             execution.run(execution_id)
         states = [fresh(proposal) for proposal in proposals]
         waiting = [each for each in states if each.status != "committed"]
-        assert len(waiting) == 3
+        assert len(waiting) == 2
         assert all("budget" in each.reason for each in waiting)
         queued = Execution.objects.filter(status="queued", proposal__in=waiting)
         assert all(each.run_after > clock.now() for each in queued)
-        assert queued.count() == 3
+        assert queued.count() == 2
 
     def test_undo_by_people_has_its_own_lane(self):
         cap(limit=1)
@@ -215,45 +237,61 @@ class TestRefusal:
 
     def test_a_flood_is_answered_late_so_that_a_loop_comes_seldom(self, monkeypatch):
         cap(limit=0)
-        monkeypatch.setattr(flood, "this_second", lambda: 100)
-        pauses: list[float] = []
-        monkeypatch.setattr(flood.time, "sleep", pauses.append)
+        pauses = passing(monkeypatch)
         client = client_for()
         for _ in range(flood.MOST_REFUSALS_PER_SECOND):
             client.propose()
         assert pauses == [], "whom the database refuses is answered at once"
         assert client.propose().json()["code"] == "rate-limited"
-        assert pauses == [flood.HELD_SECONDS]
+        assert sum(pauses) == pytest.approx(0.25)
 
-    def test_a_flood_over_more_connections_than_may_be_held_is_answered_at_once(self, monkeypatch):
-        now = [10.0]
-        monkeypatch.setattr(flood, "moment", lambda: now[0])
-        gate, sender = flood.FloodGate(lambda _: None), flood.Sender(10, "", False)
-        pauses: list[float] = []
+    def test_late_answers_leave_threads_to_others(self, monkeypatch):
+        passing(monkeypatch)
+        gate, sender = flood.FloodGate(lambda _: None), flooding()
+        taken = []
+        pass_time = flood.time.sleep
 
         def more_come(seconds: float) -> None:
-            pauses.append(seconds)
-            gate.hold(sender)
+            taken.append(patience.wait_for_machine(uuid4(), 1) if len(taken) == 11 else None)
+            gate.waits(b"", sender)
+            pass_time(seconds)
 
         monkeypatch.setattr(flood.time, "sleep", more_come)
-        began = time.monotonic()
-        gate.hold(sender)
-        assert len(pauses) == flood.MOST_HELD, "the server's other threads are not held"
-        assert time.monotonic() - began < 0.9, "nor do they wait for those that are"
-        gate.hold(sender)
-        assert len(pauses) == flood.MOST_HELD, "nor is a part of so many held"
-        now[0] += flood.WIDE_SECONDS
-        gate.hold(sender)
-        assert len(pauses) == 2 * flood.MOST_HELD, "whoever was held has made room again"
+        began = time.perf_counter()
+        assert not gate.waits(b"", sender)
+        assert len(taken) == 12, "of a process's 16 threads"
+        assert taken[-1] is False, "nor does anybody else wait then"
+        assert time.perf_counter() - began < 0.9, "nor does one wait for a place"
 
-    def test_nobody_is_held_past_the_next_slot(self, monkeypatch):
-        pauses: list[float] = []
-        monkeypatch.setattr(flood.time, "sleep", pauses.append)
-        monkeypatch.setattr(flood, "moment", lambda: 10.0)
+    def test_whoever_was_held_makes_room_again(self, monkeypatch):
+        pauses = passing(monkeypatch)
         gate = flood.FloodGate(lambda _: None)
-        gate.hold(flood.Sender(10, "", False, opens_at=10.125))
-        gate.hold(flood.Sender(10, "", False, opens_at=9.0))
-        assert pauses == [0.125, 0.0]
+        for _ in range(20):
+            gate.waits(b"", flooding())
+        assert len(pauses) == 20
+
+    def test_whoever_is_held_is_judged_when_a_slot_frees(self, monkeypatch):
+        pauses = passing(monkeypatch)
+        gate = flood.FloodGate(lambda _: None)
+        assert gate.waits(b"", flooding(opens_at=10.12))
+        assert sum(pauses) == pytest.approx(0.12)
+        assert not gate.waits(b"", flooding(opens_at=11.5))
+        assert sum(pauses) == pytest.approx(0.37)
+
+    def test_whoever_is_held_is_judged_when_those_that_are_tried_were_let_in(self, monkeypatch):
+        pauses = passing(monkeypatch)
+        gate = flood.FloodGate(lambda _: None)
+        sender = gate.senders[b""] = flooding(is_flood=True, opens_at=9.0, tried=1)
+        sleep = flood.time.sleep
+
+        def one_is_let_in(seconds: float) -> None:
+            sleep(seconds)
+            if len(pauses) == 3:
+                gate.judged(b"", is_refused=False)
+
+        monkeypatch.setattr(flood.time, "sleep", one_is_let_in)
+        assert gate.waits(b"", sender)
+        assert pauses == [flood.LOOK_SECONDS] * 3
 
     def test_a_key_that_no_database_holds_is_an_answer_and_no_fault(self, monkeypatch):
         cap(limit=0)
@@ -306,6 +344,34 @@ class TestRefusal:
         client.propose()
         [counted] = Refusal.objects.values_list("count", flat=True)
         assert counted == flood.MOST_REFUSALS_PER_SECOND + 4, "none is lost in the sum"
+
+    def test_of_a_flood_as_many_more_are_judged_at_once_as_are_let_in(self, monkeypatch):
+        monkeypatch.setattr(flood, "this_second", lambda: 10)
+        gate, sender = flood.FloodGate(lambda _: None), flooding(is_flood=True, opens_at=0.0)
+        gate.senders[b""] = sender
+
+        def judged_at_once() -> int:
+            begun = 0
+            while not sender.is_shed(10):
+                begun += gate.let_through(b"")
+            for _ in range(begun):
+                sender.tried -= 1
+            return begun
+
+        told = []
+        for is_refused in (False, False, True, False):
+            gate.let_through(b"")
+            gate.judged(b"", is_refused)
+            told.append(judged_at_once())
+        assert told == [2, 4, 1, 2]
+
+    def test_who_was_refused_once_may_still_ask_many_things_at_once(self, monkeypatch):
+        monkeypatch.setattr(flood, "this_second", lambda: 10)
+        gate, sender = flood.FloodGate(lambda _: None), flood.Sender(10, "", False, refused=1)
+        gate.senders[b""] = sender
+        for _ in range(5):
+            assert not sender.is_shed(10)
+            gate.let_through(b"")
 
     def test_a_flood_of_proposals_leaves_the_other_verbs_open(self, monkeypatch):
         cap(limit=1)

@@ -56,6 +56,7 @@ def test_an_agent_proposes_a_person_decides_a_worker_commits_and_a_person_undoes
     agent, worker, shop
 ):
     order = paid_order(shop)
+    eventually(lambda: warm(agent, shop), what="the worker's first answer")
 
     # The agent proposes a refund. Nothing is written; people must look.
     status, proposal, headers = agent.propose(
