@@ -24,7 +24,7 @@ from ledger.exporting import ExportView
 from ledger.finding import HINT, BadFilter, Filters
 from ledger.models import Access, Broken, Leaf, LedgerEntry
 from ledger.patience import TIMEOUT_SECONDS, is_given_up, patience
-from ledger.readonly_admin import NEWER, OLDER, KeysetAdmin, NotedAdmin, precise
+from ledger.readonly_admin import NEWER, OLDER, UNKNOWN, KeysetAdmin, NotedAdmin, precise
 from ledger.suggesting import SuggestView
 from ledger.visible import visible
 
@@ -157,7 +157,7 @@ class LedgerEntryAdmin(NotedAdmin, KeysetAdmin):
         name = visible(entry.proposal)
         revision = entry.facet.revision if hasattr(entry, "agent_name") else None
         told = f"{name}, revision {revision}" if revision else name
-        url = explanation(entry.proposal)
+        url = explanation(entry.proposal, getattr(entry, "story", ""))
         return format_html('<a href="{}">{}</a>', url, told) if url else told
 
     @admin.display(description="outcome")
@@ -246,7 +246,9 @@ class LedgerEntryAdmin(NotedAdmin, KeysetAdmin):
         broken = Broken.objects.filter(pk__in=[entry.pk for entry in entries])
         known = set(broken.values_list("pk", flat=True))
         names = agent_names({entry.agent for entry in entries if entry.agent})
+        story = explanation(UNKNOWN)
         for entry in entries:
+            entry.story = story
             entry.leaf, entry.agent_name = sealed.get(entry.pk), names.get(entry.agent, "")
             entry.is_broken = entry.pk in known
 
@@ -352,9 +354,13 @@ def agent_names(ids: set[str]) -> dict[str, str]:
     return names
 
 
-def explanation(proposal: str) -> str:
-    """The address of a proposal's story; empty if it has none here."""
+def explanation(proposal: str, of_unknown: str = "") -> str:
+    """The address of a proposal's story; empty if it has none here.
+
+    Made from that of an unknown one, where many are made for one page.
+    """
     try:
-        return reverse("explain", args=[UUID(proposal)])
+        key = str(UUID(proposal))
+        return of_unknown.replace(UNKNOWN, key) if of_unknown else reverse("explain", args=[key])
     except (ValueError, NoReverseMatch):
         return ""

@@ -1,10 +1,12 @@
 """The auditor's list: read-only, honest about what it shows, and cheap at any size."""
 
+import html
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from unittest import mock
+from urllib.parse import parse_qsl
 
 from django.contrib.auth.models import Permission, User
 from django.contrib.auth.signals import user_logged_in
@@ -81,6 +83,15 @@ class DoorTests(AdminTestCase):
             with self.subTest(url):
                 self.assertEqual(self.client.get(url).status_code, 403)
 
+    def test_a_row_leads_to_the_story_of_its_proposal(self):
+        found = str(uuid.uuid4())
+        make_entries(1, proposal=found)
+        make_entries(1, stream="other", proposal="none/../such")
+        page = self.page()
+        self.assertContains(page, f'href="{reverse("explain", args=[found])}"', count=1)
+        self.assertContains(page, "none/../such")
+        self.assertNotContains(page, 'href="none')
+
     def test_pages_hold_no_inline_style_or_script(self):
         for url in (LIST, self.detail):
             page = self.client.get(url).content.decode()
@@ -125,6 +136,16 @@ class PageTests(AdminTestCase):
         self.assertEqual(self.ids(answer), self.newest[2:5])
         older = self.client.get(LIST + answer.context["cl"].older_link)
         self.assertEqual(self.ids(older), self.newest[5:])
+
+    def test_a_row_leads_to_its_entry_with_the_filters_to_come_back_to(self):
+        page = self.page(kind="policy.changed").content.decode()
+        rows = re.findall(r'<th class="field-id"><a href="([^"]+)">(\d+)</a>', page)
+        self.assertTrue(rows)
+        for address, pk in rows:
+            path, _, query = html.unescape(address).partition("?")
+            self.assertEqual(path, reverse("admin:ledger_ledgerentry_change", args=[pk]))
+            kept = dict(parse_qsl(dict(parse_qsl(query))["_changelist_filters"]))
+            self.assertEqual(kept, {"at": "all", "kind": "policy.changed"})
 
     def test_a_boundary_that_does_not_exist_shows_the_newest(self):
         for key in ("x", "999999", "-1", "9" * 40):
