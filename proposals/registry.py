@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from proposals.exceptions import InvalidParams
+from proposals.meanings import Meaning, Rendering
 
 
 class Delivery(StrEnum):
@@ -92,14 +93,6 @@ class Conflict:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class Meaning:
-    """How people read one field of a target: what they call it, and what kind of value it holds."""
-
-    label: str = ""
-    kind: str = ""  # "timestamp" for a moment, which each person reads in their own time zone
-
-
 # What objects hold, by their ids; None for one that is not there.
 Image = Mapping[str, dict[str, Any] | None]
 
@@ -119,18 +112,6 @@ class Preview:
     tier: Tier
     compensation: Call | None
     conflicts: tuple[Conflict, ...] = ()
-
-
-@dataclass(frozen=True)
-class Rendering:
-    """What somebody else would read once this is written, for pages to show in a frame as text.
-
-    `lines` are what stands above the text, such as who it is from. Strangers' text, all of it.
-    """
-
-    title: str
-    lines: tuple[tuple[str, str], ...]
-    text: str
 
 
 @dataclass(frozen=True)
@@ -275,6 +256,14 @@ class Action:
 
     def meanings(self, params: dict[str, Any]) -> dict[str, Meaning]:
         """What the fields of a preview mean to people, by name; no part of what is approved."""
+        return {}
+
+    def called(self, place: str, keys: list[str]) -> dict[str, str]:
+        """What people call the objects with these keys, at a place that a `Meaning` refers to."""
+        return {}
+
+    def held(self, params: dict[str, Any], keys: list[str], fields: list[str]) -> Image:
+        """What these objects hold now in fields by which others are read, such as a currency."""
         return {}
 
     def rendering(self, after: dict[str, Any]) -> Rendering | None:

@@ -13,6 +13,8 @@ from budgets.models import Reservation
 from budgets.standings import plain
 from ledger.models import Mention
 from ledger.readonly_admin import precise
+from proposals import live
+from proposals.meanings import Meaning, beside, in_words
 from proposals.models import Proposal, Review
 from proposals.story_sources import (
     MOST_OF_A_RUN,
@@ -32,6 +34,7 @@ from proposals.story_sources import (
 RESULTS = {"matched": "matched", "not_matched": "did not match", "error": "error: people must look"}
 NOTHING_STORED = "no value"
 MOST_OBJECTS = 20
+CHANGE = "The change; labels and names beside what is stored are today's, and were not decided on"
 
 
 def seen(source: Sources) -> Section:
@@ -54,18 +57,33 @@ def seen(source: Sources) -> Section:
         *([("Preview", f"failed: {check.error}")] if check.error else []),
         *([("Conflicts", value(check.conflicts))] if check.conflicts else []),
     ]
-    section.tables = [changes(check.before, check.after), words(source)]
+    section.tables = [changes(source, check.before, check.after), words(source)]
     return section
 
 
-def changes(before: Any, after: Any) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    for key in dict.fromkeys([*(before or {}), *(after or {})]):
-        was, becomes = (before or {}).get(key) or {}, (after or {}).get(key) or {}
-        for name in dict.fromkeys([*was, *becomes]):
-            old, new = was.get(name, NOTHING_STORED), becomes.get(name, NOTHING_STORED)
-            rows.append((key, name, value(old), value(new)))
-    return Table("The change", ("Object", "Field", "Was", "Becomes"), rows)
+def changes(source: Sources, before: Any, after: Any) -> Table:
+    """Each field that it touches. Words and names are today's; what was decided on is as stored."""
+    touched = [
+        (key, name, images[0].get(name, NOTHING_STORED), images[1].get(name, NOTHING_STORED))
+        for key in dict.fromkeys([*(before or {}), *(after or {})])
+        for images in [((before or {}).get(key) or {}, (after or {}).get(key) or {})]
+        for name in dict.fromkeys([*images[0], *images[1]])
+    ]
+    action = source.proposal.action
+    meanings = live.meanings(action, source.revision.params)
+    held = [(name, one) for _, name, *both in touched for one in both]
+    names = live.referred(action, meanings, held)
+
+    def read(name: str, found: Any) -> str:
+        meaning = meanings.get(name, Meaning())
+        return in_words(
+            value(found), beside(found, meaning.values, names.get(meaning.refers_to, {}))
+        )
+
+    rows: list[tuple[Cell, ...]] = [
+        (key, name, read(name, old), read(name, new)) for key, name, old, new in touched
+    ]
+    return Table(CHANGE, ("Object", "Field", "Was", "Becomes"), rows)
 
 
 def words(source: Sources) -> Table:

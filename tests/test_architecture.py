@@ -32,6 +32,7 @@ PURE = (
     "expressions",
     "registry",
     "lifecycle",
+    "meanings",
     "exceptions",
     "text",
     "outbound.addresses",

@@ -3,8 +3,30 @@
 from bench.guards.guard import Guard
 
 VALUES = "tests/proposals/test_values.py"
+LABELS = "tests/proposals/test_value_labels.py"
 
 GUARDS = [
+    Guard(
+        "a row is named by its described key and by no other",
+        "proposals/actions/naming.py",
+        'return place if other and other.label_column and other.key == key else ""',
+        "return place",
+        LABELS,
+    ),
+    Guard(
+        "the name of a row that a key refers to shows what is hidden in it",
+        "proposals/templatetags/console.py",
+        "name = agent_text(told.name, LONGEST_WORD)",
+        "name = told.name",
+        LABELS,
+    ),
+    Guard(
+        "a label of a value hides nothing from whoever keeps it",
+        "proposals/console/value_labels.py",
+        "one_line(value + label)",
+        "str(value + label)",
+        LABELS,
+    ),
     Guard(
         "the whole of a text shows what is hidden in it",
         "proposals/text.py",

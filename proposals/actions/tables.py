@@ -32,7 +32,19 @@ from pydantic.dataclasses import dataclass
 from proposals.registry import Tier
 
 Identifier = Annotated[StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+# A column of a table of the same database, as one text.
+ColumnName = Annotated[
+    StrictStr, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}\.[A-Za-z_][A-Za-z0-9_]{0,62}$")
+]
 STRICT = ConfigDict(extra="forbid")
+MOST_LABELS, LONGEST_LABEL, LONGEST_LABELLED = 100, 100, 200
+Labels = Annotated[
+    dict[
+        Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_LABELLED)],
+        Annotated[StrictStr, Field(min_length=1, max_length=LONGEST_LABEL)],
+    ],
+    Field(max_length=MOST_LABELS),
+]
 # The largest integer that every JSON reader keeps exact, and so RFC 8785.
 SAFE_INTEGER = 2**53 - 1
 PLAIN_DECIMAL = re.compile(r"-?[0-9]{1,40}(\.[0-9]{1,40})?", re.ASCII)
@@ -50,6 +62,19 @@ class Kind(StrEnum):
     DATE = "date"
 
 
+# How the values that can have labels are spelled, by kind.
+SPELLED = {
+    Kind.TEXT: re.compile(r".+", re.DOTALL),
+    Kind.INTEGER: re.compile(r"0|-?[1-9][0-9]{0,15}", re.ASCII),
+    Kind.BOOLEAN: re.compile(r"true|false"),
+}
+
+
+def can_be_labelled(kind: str, value: str) -> bool:
+    """Whether a value of this kind is ever spelled so; always no for kinds without labels."""
+    return kind in SPELLED and bool(SPELLED[Kind(kind)].fullmatch(value))
+
+
 @dataclass(frozen=True, config=STRICT)
 class Column:
     """One column that exists for actions; writable only where the file says so."""
@@ -65,6 +90,9 @@ class Column:
     required: StrictBool = False
     tier: Tier = Tier.HIGH
     currency_column: Identifier | Literal[""] = ""
+    # Only for people to read: what they call values, and whose key this is ("customers.id").
+    value_labels: Labels = Field(default_factory=dict)
+    refers_to: ColumnName | Literal[""] = ""
 
     @model_validator(mode="after")
     def options_fit_the_kind(self) -> "Column":
@@ -72,6 +100,9 @@ class Column:
             raise ValueError("choices are for kind text")
         if self.currency_column and self.kind is not Kind.DECIMAL:
             raise ValueError("currency_column is for kind decimal")
+        for value in self.value_labels:
+            if not can_be_labelled(self.kind, value):
+                raise ValueError(f"value_labels name what is no {self.kind}")
         return self
 
     def as_json(self, value: Any) -> Any:

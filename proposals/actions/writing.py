@@ -13,18 +13,18 @@ from pydantic import ValidationError
 
 from ledger.canonical import canonical
 from proposals import crashpoints
-from proposals.actions import receipts, rows, samples, tables, wording
+from proposals.actions import naming, receipts, rows, samples, tables, wording
 from proposals.actions import record_params as shapes
 from proposals.actions.measures import impact_of, tier_of
 from proposals.actions.rows import AT_COMMIT, Image
 from proposals.actions.tables import Table
 from proposals.exceptions import InvalidParams, StaleTarget, TargetRefused
+from proposals.meanings import Meaning
 from proposals.registry import (
     Action,
     Call,
     Conflict,
     Delivery,
-    Meaning,
     Outcome,
     Preview,
     faults,
@@ -82,15 +82,17 @@ class RecordsAction(Action):
 
     def names(self, params: dict[str, Any]) -> dict[str, str]:
         table, keys = table_of(params), self.keys(params)
-        if not table.label_column or len(keys) != 1:
-            return {}
-        held = rows.read(table, keys, [table.label_column])
-        found = {key: (image or {}).get(table.label_column) for key, image in held.items()}
-        return {key: str(name) for key, name in found.items() if name not in (None, "")}
+        return naming.names(table, keys) if len(keys) == 1 else {}
 
     def meanings(self, params: dict[str, Any]) -> dict[str, Meaning]:
-        columns = table_of(params).columns
-        return {name: Meaning(one.label, one.kind.value) for name, one in columns.items()}
+        return naming.meanings(table_of(params))
+
+    def called(self, place: str, keys: list[str]) -> dict[str, str]:
+        table = tables.tables().get(place)
+        return naming.names(table, keys) if table else {}
+
+    def held(self, params: dict[str, Any], keys: list[str], fields: list[str]) -> Image:
+        return naming.held_in(table_of(params), keys, fields)
 
     def observed(self, params: dict[str, Any]) -> Any:
         """All described columns of the rows; for one that is not there yet, how many there are."""

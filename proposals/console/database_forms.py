@@ -6,6 +6,8 @@ from typing import Any
 from django import forms
 from django.core.exceptions import ValidationError
 
+from proposals.actions.tables import SPELLED
+from proposals.console import value_labels
 from proposals.console.forms import Refusable
 from proposals.models import Database
 from proposals.registry import Tier
@@ -13,6 +15,7 @@ from proposals.targets.inspection import Found
 
 HOST = re.compile(r"[A-Za-z0-9._:/%-]{1,255}")
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
+PARTS = ("writable", "label", "kind", "tier", "choices", "labels", "currency")
 TIERS = [(tier.value, tier.value.capitalize()) for tier in Tier]
 
 
@@ -145,11 +148,22 @@ class TableForm(Refusable):
                 label=f"Only these values of {found.name}",
                 help_text="Separated by commas. Empty: any text.",
             )
+        if set(SPELLED) & set(found.kinds):
+            self.fields[own + "labels"] = forms.CharField(
+                required=False,
+                max_length=value_labels.LONGEST,
+                strip=False,
+                widget=forms.Textarea(attrs={"rows": 3}),
+                label=f"What people call the values of {found.name}",
+                help_text="One on a line: paid = Paid in full. Reviewers read the label beside the "
+                "stored value; what has no label is shown as it is stored.",
+            )
         if "decimal" in found.kinds:
             self.fields[own + "currency"] = forms.ChoiceField(
                 required=False,
                 choices=[("", "Not money"), *names],
                 label=f"Currency of {found.name}",
+                help_text="The column that holds it. Reviewers read it beside the amount's name.",
             )
 
     def groups(self) -> list[dict[str, Any]]:
@@ -159,7 +173,7 @@ class TableForm(Refusable):
                 "column": found,
                 "fields": {
                     part: self[f"{found.name}-{part}"]
-                    for part in ("writable", "label", "kind", "tier", "choices", "currency")
+                    for part in PARTS
                     if f"{found.name}-{part}" in self.fields
                 },
             }
@@ -170,6 +184,18 @@ class TableForm(Refusable):
         """The fields of the table as a whole."""
         names = ("label", "key", "label_column", "tier", "creatable", "archive_column")
         return [self[name] for name in names]
+
+    def clean(self) -> dict[str, Any]:
+        """Labels as the kind of their column has its values; nothing is kept with a bad line."""
+        given = self.cleaned_data
+        for found in self.columns:
+            name, kind = f"{found.name}-labels", given.get(f"{found.name}-kind", "")
+            if kind and given.get(name):
+                try:
+                    given[name] = value_labels.parsed(given[name], kind)
+                except value_labels.BadLines as error:
+                    self.add_error(name, error.faults)
+        return given
 
     def definition(self) -> dict[str, Any]:
         """What was filled in, in the words of a table file; only what matters is described."""
@@ -219,6 +245,10 @@ class TableForm(Refusable):
                 entry["currency_column"] = given[own + "currency"]
         if kind == "text":
             entry |= self.text_options(found, own)
+        if given.get(own + "labels"):
+            entry["value_labels"] = given[own + "labels"]
+        if found.refers_to:
+            entry["refers_to"] = found.refers_to
         return entry
 
     def text_options(self, found: Found, own: str) -> dict[str, Any]:
@@ -247,6 +277,7 @@ def initial_of(definition: dict[str, Any] | None, columns: list[Found]) -> dict[
             f"{name}-kind": entry.get("kind", "text"),
             f"{name}-tier": entry.get("tier", ""),
             f"{name}-choices": ", ".join(entry.get("choices", ())),
+            f"{name}-labels": value_labels.typed(entry.get("value_labels", {})),
             f"{name}-currency": entry.get("currency_column", ""),
         }
     return initial

@@ -1,16 +1,20 @@
 """Differences as a person reads them: per object and field, every change with a word. Pure."""
 
+import dataclasses
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from proposals.meanings import Meaning, beside
+
 Values = Mapping[str, Any]
 LONG_TEXT = 48
 MOST_WORDS = 3000
+SEVERAL = "several currencies"
 DECIMAL_TEXT = re.compile(r"-?\d{1,18}\.\d{1,8}\Z")
 
 
@@ -46,6 +50,9 @@ class Field:
     comment_url: str = ""
     label: str = ""
     kind: str = ""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of values, by the stored
+    names: Mapping[str, str] = dataclasses.field(default_factory=dict)  # of what keys refer to
+    unit: str = ""  # the currency of an amount, where it stands elsewhere
 
 
 @dataclass(frozen=True)
@@ -100,21 +107,73 @@ def called(group: ObjectChange, names: Mapping[str, str]) -> ObjectChange:
     return replace(group, known_as=names.get(group.keys[0], "")) if len(group.keys) == 1 else group
 
 
-def understood(group: ObjectChange, meanings: Mapping[str, Any]) -> ObjectChange:
-    """The same with what people call each field, and what kind of value it holds, if known."""
+def understood(
+    group: ObjectChange,
+    meanings: Mapping[str, Meaning],
+    names: Mapping[str, Mapping[str, str]] | None = None,
+) -> ObjectChange:
+    """The same with what people call each field and its values, and what its keys refer to.
+
+    `names` are of objects elsewhere, by place and key. How far apart two keys or two choices are
+    says nothing, so it is not said.
+    """
 
     def meant(field: Field) -> Field:
         known = meanings.get(field.name)
         if known is None:
             return field
         label = known.label if known.label != field.name else ""
-        return replace(field, label=label, kind=known.kind)
+        found = replace(field, label=label, kind=known.kind)
+        if not known.values and not known.refers_to:
+            return found
+        named = (names or {}).get(known.refers_to, {})
+        told = any(beside(one, known.values, named).is_any for one in (field.before, field.after))
+        words = () if told else field.words
+        return replace(found, labels=known.values, names=named, difference="", words=words)
 
     return replace(
         group,
         changed=tuple(map(meant, group.changed)),
         unchanged=tuple(map(meant, group.unchanged)),
     )
+
+
+def in_units(
+    group: ObjectChange, meanings: Mapping[str, Meaning], held: Mapping[str, Any]
+) -> ObjectChange:
+    """The same with the currency of each amount, as its objects hold it now, all of them alike.
+
+    Nothing is said of an amount whose currency is a field of the change itself, nor unless the
+    currency of every object is known.
+    """
+
+    def counted(row: Field) -> Field:
+        by = elsewhere(group, row, meanings)
+        found = [(held.get(key) or {}).get(by) for key in group.keys] if by else []
+        said = {one for one in found if isinstance(one, str) and one}
+        if not said or not all(isinstance(one, str) and one for one in found):
+            return row
+        return replace(row, unit=said.pop() if len(said) == 1 else SEVERAL)
+
+    return replace(
+        group,
+        changed=tuple(map(counted, group.changed)),
+        unchanged=tuple(map(counted, group.unchanged)),
+    )
+
+
+def elsewhere(group: ObjectChange, row: Field, meanings: Mapping[str, Meaning]) -> str:
+    """The field that says in which currency an amount is, if this change does not show it."""
+    by = meanings[row.name].currency if row.name in meanings else ""
+    is_shown = any(other.name == by for other in (*group.changed, *group.unchanged))
+    return "" if is_shown else by
+
+
+def values(groups: Iterable[ObjectChange]) -> Iterator[tuple[str, Any]]:
+    """Every value that these show, with the name of its field."""
+    for group in groups:
+        for row in (*group.changed, *group.unchanged):
+            yield from ((row.name, found) for found in (row.before, row.live, row.after))
 
 
 def together(alike: list[ObjectChange]) -> ObjectChange:

@@ -6,7 +6,16 @@ from typing import Any
 from django.urls import reverse
 
 from proposals import checks, drafting, live, rights, seats, text
-from proposals.console import budgets, diff, outside, own_decision, presenters, timelines, typed
+from proposals.console import (
+    budgets,
+    diff,
+    meant,
+    outside,
+    own_decision,
+    presenters,
+    timelines,
+    typed,
+)
 from proposals.console.claimed import Claimed
 from proposals.console.lists import Place
 from proposals.console.look_alikes import LookAlikes
@@ -14,7 +23,7 @@ from proposals.console.news import pulse_url
 from proposals.console.portions import Portions
 from proposals.console.remarks import Remarks
 from proposals.console.undo_page import named
-from proposals.console.versions import Views
+from proposals.console.versions import FIELDS, Views
 from proposals.lifecycle import Status
 from proposals.models import Check, Evidence, Proposal, Review, Revision
 from proposals.registry import Call, Delivery, Tier, registry
@@ -98,6 +107,7 @@ class ReviewPage(Page):
         self.neighbours = place.neighbours(proposal.pk)
         self.pulse_url = pulse_url(proposal)
         self.claim = Claimed.of(proposal, user)
+        self.raw_call = {"action": proposal.action, "params": self.revision.params}
         self.read_live()
         self.remarks = Remarks(proposal, user, check)
         self.impact = presenters.impact(proposal, check)
@@ -107,7 +117,6 @@ class ReviewPage(Page):
         self.reasons = list(dict.fromkeys(one["detail"] for one in check.reasons)) if check else []
         self.spoke, self.silent = presenters.trace(check)
         self.look_alikes = LookAlikes(proposal, self.revision)
-        self.raw_call = {"action": proposal.action, "params": self.revision.params}
         self.raw_undo = check.compensation if check else None
         self.undo_sentence = undo_sentence(check)
         self.evidence: list[Evidence] = list(self.revision.evidence.order_by("position"))
@@ -124,11 +133,14 @@ class ReviewPage(Page):
             values, self.live_error, names = now.values, now.error, now.names
             self.live_column = "Live now"
         groups = diff.objects(check.before, values, check.after) if check else []
-        meanings = live.meanings(self.proposal.action, self.revision.params)
-        groups = [diff.understood(diff.called(group, names), meanings) for group in groups]
+        groups = [diff.called(group, names) for group in groups]
         groups.sort(key=lambda group: not group.has_moved)  # what moved is read first
         self.portions = Portions(groups, self.views.asked, self.url)
         self.objects = self.portions.shown
+        self.views.is_there = not self.live_error
+        if self.views.name == FIELDS:
+            call, is_there = Call(**self.raw_call), self.views.is_there
+            self.objects = meant.understood(call, self.objects, is_there=is_there)
         self.live_read = values is not None
         self.has_moved = self.live_read and any(group.has_moved for group in groups)
 

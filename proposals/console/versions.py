@@ -12,13 +12,15 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from proposals import checks
-from proposals.console import diff, presenters
+from proposals import checks, live
+from proposals.console import diff, meant, presenters
 from proposals.models import Check, Proposal, Review, Revision
+from proposals.registry import Call
 
 FIELDS, RAW, SINCE, FILE = "fields", "raw", "since", "bytes"
 GROUPS_SHOWN = 25
 REVISIONS_OFFERED = 20
+TARGET = (("The target, when it was checked", "before"), ("After commit", "after"))
 FATES = {"created": "touched only now", "removed": "no longer touched"}
 # Beside what any two checks are compared by: with these, nothing that is hashed is left out.
 ALSO_COMPARED = (
@@ -26,6 +28,7 @@ ALSO_COMPARED = (
     ("Call that undoes it", "compensation"),
     ("Conflicts", "conflicts"),
 )
+Address = dict[str, Any]  # what an address says of a value, but for its object and field
 YOU_DID: dict[str, str] = {
     Review.Decision.APPROVE: "approved it",
     Review.Decision.REQUEST_CHANGES: "requested changes of it",
@@ -52,6 +55,7 @@ class Views:
     ) -> None:
         self.proposal, self.user, self.revision, self.url = proposal, user, revision, url
         self.asked = asked
+        self.is_there = True  # the target, as far as the page has found
         wanted = asked.get("view", "")
         self.name = wanted if wanted in {RAW, SINCE} else FIELDS
 
@@ -80,6 +84,14 @@ class Views:
         """The view that a key leads to."""
         names = [FIELDS, RAW, SINCE]
         return names[(names.index(self.name) + 1) % len(names)]
+
+    @property
+    def whole(self) -> dict[str, Address]:
+        """Where all of a long value is that the fields show, by its side."""
+        check = self.proposal.current_check
+        return (
+            {side: in_check(side, check) for side in ("before", "live", "after")} if check else {}
+        )
 
     @cached_property
     def raw(self) -> "Raw | None":
@@ -129,6 +141,16 @@ class Raw:
         return answer
 
 
+def in_check(side: str, check: Check) -> Address:
+    """Where a value is that a check found before or after."""
+    return {"of": side, "check": check.pk}
+
+
+def in_call(revision: Revision) -> Address:
+    """Where a parameter of a revision is."""
+    return {"of": "param", "revision": revision.number}
+
+
 @dataclass(frozen=True)
 class Section:
     """One side of what two revisions are compared by: only the objects in which they differ."""
@@ -137,6 +159,7 @@ class Section:
     objects: list[diff.ObjectChange]
     more: list[diff.ObjectChange]
     same: int
+    whole: dict[str, Address]
 
 
 class Since:
@@ -144,6 +167,7 @@ class Since:
 
     def __init__(self, views: Views) -> None:
         self.proposal, self.revision, self.url = views.proposal, views.revision, views.url
+        self.is_there = views.is_there
         self.now = self.proposal.revision_number
         self.check = self.proposal.current_check
         self.mine = views.last_decided
@@ -200,16 +224,36 @@ class Since:
     @cached_property
     def sections(self) -> list[Section]:
         """Parameters, the target before, and the target after, each with its differences."""
-        action = self.proposal.action
+        action, was, now = self.proposal.action, self.seen, self.check
         called = section(
-            "Parameters of the call", {action: self.earlier.params}, {action: self.revision.params}
+            "Parameters of the call",
+            {action: self.earlier.params},
+            {action: self.revision.params},
+            {"before": in_call(self.earlier), "after": in_call(self.revision)},
         )
-        if self.seen is None or self.check is None:
+        if was is None or now is None:
             return [called]
+        target = [
+            section(
+                title,
+                getattr(was, side),
+                getattr(now, side),
+                {"before": in_check(side, was), "after": in_check(side, now)},
+            )
+            for title, side in TARGET
+        ]
+        return [called, *self._understood(target)]
+
+    def _understood(self, target: list[Section]) -> list[Section]:
+        """Sections with labels and names, unless both revisions call their fields otherwise."""
+        call, then = ((self.proposal.action, one.params) for one in (self.revision, self.earlier))
+        if live.meanings(*call) != live.meanings(*then):
+            return target
+        groups = [group for one in target for group in (*one.objects, *one.more)]
+        read = meant.reader(Call(*call), groups, is_there=self.is_there)
         return [
-            called,
-            section("The target, when it was checked", self.seen.before, self.check.before),
-            section("After commit", self.seen.after, self.check.after),
+            replace(one, objects=list(map(read, one.objects)), more=list(map(read, one.more)))
+            for one in target
         ]
 
     @cached_property
@@ -230,9 +274,11 @@ class Since:
         return self.earlier.rationale != self.revision.rationale
 
 
-def section(title: str, was: diff.Values | None, now: diff.Values | None) -> Section:
+def section(
+    title: str, was: diff.Values | None, now: diff.Values | None, whole: dict[str, Address]
+) -> Section:
     """What two revisions say of the same objects, compared field by field."""
     groups = diff.objects(was, None, now)
     found = [replace(one, fate=FATES.get(one.fate, one.fate)) for one in groups if one.changed]
     same = sum(len(one.keys) for one in groups if not one.changed)
-    return Section(title, found[:GROUPS_SHOWN], found[GROUPS_SHOWN:], same)
+    return Section(title, found[:GROUPS_SHOWN], found[GROUPS_SHOWN:], same, whole)

@@ -11,8 +11,9 @@ from uuid import UUID
 from django.http import Http404, HttpResponse
 from django.views.decorators.http import require_GET
 
-from proposals import live, text
+from proposals import live, services, text
 from proposals.console.admission import Request, find, owners_too
+from proposals.exceptions import NothingToUndo
 from proposals.models import Check, Proposal, Revision
 
 Asked = Mapping[str, str]
@@ -58,6 +59,21 @@ def field_of(images: Mapping[str, Any] | None, asked: Asked) -> Any:
     return image.get(asked.get("field", ""))
 
 
+def undo_of(proposal: Proposal, side: str) -> Mapping[str, Any] | None:
+    """One side of what undoing would do now, as the undo page has it."""
+    try:
+        found = services.preview_undo(proposal_id=proposal.pk)
+    except NothingToUndo:
+        raise Http404 from None
+    if side == "before" or found.preview is None:
+        return found.before_write if side == "before" else None
+    return found.preview.before if side == "live" else found.preview.after
+
+
+def undone(side: str) -> Callable[[Proposal, Asked], Any]:
+    return lambda one, asked: field_of(undo_of(one, side), asked)
+
+
 def evidence_of(proposal: Proposal, asked: Asked) -> Any:
     items = revision_of(proposal, asked).evidence.filter(position=number(asked, "position"))
     return items.values_list("content", flat=True).first()
@@ -71,8 +87,12 @@ TELLERS: dict[str, Callable[[Proposal, Asked], Any]] = {
     "before": lambda one, asked: field_of(check_of(one, asked).before, asked),
     "after": lambda one, asked: field_of(check_of(one, asked).after, asked),
     "live": lambda one, asked: field_of(live.now(one, check_of(one, asked)).values, asked),
+    "undo-before": undone("before"),
+    "undo-live": undone("live"),
+    "undo-after": undone("after"),
     "undo": lambda one, asked: check_of(one, asked).compensation,
     "call": call_of,
+    "param": lambda one, asked: revision_of(one, asked).params.get(asked.get("field", "")),
     "rationale": lambda one, asked: revision_of(one, asked).rationale,
     "context": lambda one, asked: revision_of(one, asked).context.get(asked.get("name", "")),
     "evidence": evidence_of,

@@ -6,7 +6,7 @@ goes wrong is told in a sentence that holds no secret.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Any
 
@@ -17,7 +17,7 @@ from proposals import text
 from proposals.actions import receipts
 from proposals.models import Database
 from proposals.redaction import redact
-from proposals.targets import wiring
+from proposals.targets import references, wiring
 
 NAMED = 5
 LIMITS = "SET default_transaction_read_only = on; SET statement_timeout = '5s'"
@@ -64,6 +64,7 @@ class Found:
     digits: int = 2
     max_length: int = 0
     choices: tuple[str, ...] = ()
+    refers_to: str = ""  # the table and column whose key this holds: "customers.id"
 
 
 @contextmanager
@@ -289,8 +290,10 @@ def columns_of(database: Database, table: str) -> list[Found]:
     """The columns of one table, in its order; empty if there is no such table."""
     with opened(database) as cursor:
         if database.is_postgresql:
-            return postgresql_columns(cursor, table)
-        return sqlite_columns(cursor, table)
+            found, places = postgresql_columns(cursor, table), references.postgresql(cursor, table)
+        else:
+            found, places = sqlite_columns(cursor, table), references.sqlite(cursor, table)
+    return [replace(one, refers_to=places.get(one.name, "")) for one in found]
 
 
 POSTGRESQL_COLUMNS = """

@@ -20,6 +20,7 @@ from proposals.console.budgets import Bar, until
 from proposals.console.diff import Missing
 from proposals.console.lists import SOON
 from proposals.console.personal import hour, moment_of, stamp
+from proposals.meanings import Beside, beside, stored
 from proposals.story import Link
 from proposals.templatetags.agent_text import agent_text
 
@@ -40,6 +41,7 @@ STATE_TAGS = {
 }
 CURRENCY = re.compile(r"[A-Z]{3}\Z")
 LONGEST_VALUE = 20_000
+LONGEST_WORD = 200
 LONGEST_SHOWN = 2_000  # where the whole is a link away
 ALIKE, AROUND = 400, 150  # longer stretches of equal text are shown by their ends
 
@@ -104,7 +106,7 @@ def value(found: Any, limit: int = LONGEST_VALUE) -> SafeString:
         word = found.word if isinstance(found, Missing) else "null" if found is None else "empty"
         return format_html('<span class="word">{}</span>', word)
     if isinstance(found, bool):
-        return format_html('<span class="mono">{}</span>', "true" if found else "false")
+        return worded(found, beside(found))
     if isinstance(found, int | float | Decimal):
         return format_html("{}", found)
     if isinstance(found, dict) and set(found) == {"amount", "currency"}:
@@ -112,6 +114,16 @@ def value(found: Any, limit: int = LONGEST_VALUE) -> SafeString:
     if isinstance(found, str):
         return format_html('<span class="value">{}</span>', agent_text(found, limit))
     return format_html('<span class="value mono">{}</span>', agent_text(as_json(found), limit))
+
+
+def worded(found: Any, told: Beside) -> SafeString:
+    """A stored value with what is read beside it: "Paid (paid)", or a key with a name."""
+    shown = agent_text(stored(found), LONGEST_SHOWN)
+    if told.word:
+        word = agent_text(told.word, LONGEST_WORD)
+        return format_html('{} <span class="mono">({})</span>', word, shown)
+    name = agent_text(told.name, LONGEST_WORD)
+    return format_html('<span class="value">{}</span> <span class="reading">{}</span>', shown, name)
 
 
 @register.simple_tag(takes_context=True)
@@ -126,16 +138,19 @@ def part(context: Context, found: Any, of: str, **place: Any) -> SafeString:
 
 
 @register.simple_tag(takes_context=True)
-def cell(context: Context, found: Any, of: str) -> SafeString:
-    """One value of a field; a moment also as this person reads it."""
-    field, check = context["field"], getattr(context.get("page"), "check", None)
+def cell(context: Context, found: Any, side: str) -> SafeString:
+    """One value of a field as people read it: with its label, name or moment, or where all is."""
+    field = context["field"]
     if at := moment_of(found) if field.kind in {"", "timestamp"} else None:
         shown = '{} <time class="reading" datetime="{}">{}</time>'
         return format_html(shown, value(found), at.isoformat(), stamp(at))
-    if not context.get("shows_whole") or check is None:
+    told = beside(found, field.labels, field.names)
+    if told.is_any:
+        return worded(found, told)
+    place = (context.get("whole") or {}).get(side)
+    if place is None:
         return value(found)
-    place = {"object": context["object"].keys[0], "field": field.name}
-    return part(context, found, of, check=check.pk, **place)
+    return part(context, found, **place, object=context["object"].keys[0], field=field.name)
 
 
 def length_of(found: Any) -> int:

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from proposals import registry
+from proposals import registry, services
 from proposals.console import diff
 from proposals.console.personal import moment_of
 from proposals.console.portions import Portions
@@ -174,6 +174,30 @@ class TestLongText:
         assert text.startswith("Dear [U+202E RLO]friend\nword word")
         assert text.count("word") == 500
         assert TRICK not in text
+
+    def test_of_both_revisions_is_a_link_away_where_they_are_compared(self, draft):
+        services.amend(
+            agent=make_agent(),
+            proposal_id=draft.pk,
+            key=new_key(),
+            fingerprint=new_key(),
+            changes={
+                "params": {
+                    "table": "shop.drafts",
+                    "values": DRAFT | {"body": f"Dear {TRICK}foe\n" + "text " * 500},
+                },
+                "rationale": "Better.",
+            },
+        )
+        work()
+        page = seen(draft, "?view=since")
+        links = {one["href"] for one in page.all("a", **{"class": "whole"})}
+        told = {link: signed_in().get(link).content.decode() for link in links}
+        assert sum(text.count("text") == 500 for text in told.values()) >= 2, "call and target"
+        assert any("of=param&revision=1" in link for link in links)
+        assert any("of=param&revision=2" in link for link in links)
+        assert all(TRICK not in text for text in told.values())
+        assert all(text.count("word") in {0, 500} for text in told.values())
 
     def test_of_the_call_is_laid_out_as_json(self, draft):
         text = signed_in().get(self.link(seen(draft), "call")).content.decode()
