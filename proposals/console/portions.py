@@ -45,6 +45,11 @@ class Portions:
         return self.group is not None or len(self.groups) > 1
 
     @property
+    def has_links(self) -> bool:
+        """Whether something of it is only seen by following a link."""
+        return bool(self.pages > 1 or self.group or any(one.members_url for one in self.shown))
+
+    @property
     def totals(self) -> str:
         """All objects by what happens to them: "97 objects in 3 groups: 90 changed, 7 created"."""
         fates: Counter[str] = Counter()

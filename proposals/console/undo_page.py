@@ -1,16 +1,20 @@
 """What the undo page shows: what undoing would do now, and which objects it can be of."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from proposals import checks, live, services, text
-from proposals.console import diff
+from proposals import checks, services, text
+from proposals.console import diff, meant
+from proposals.console.portions import Portions
 from proposals.lifecycle import Status
 from proposals.models import Proposal
 from proposals.registry import Tier
 
 MOST_NAMED = 10
+# Where all of a long value is, by its column.
+WHOLE = {side: {"of": f"undo-{side}"} for side in ("before", "live", "after")}
 COMMITS_ALONE = (
     "propose the undo; as it restores a known state, a worker commits it within seconds unless a "
     "rule denies it."
@@ -48,9 +52,16 @@ class Spoken:
 
 
 class UndoView:
-    """What undoing would do now, object by object in reverse order, and field by field."""
+    """What undoing would do now: field by field, in parts, and every object by itself to tick."""
 
-    def __init__(self, found: services.UndoPreview, asked: list[str] | None = None) -> None:
+    def __init__(
+        self,
+        found: services.UndoPreview,
+        asked: list[str] | None = None,
+        *,
+        part: Mapping[str, str],
+        url: str,
+    ) -> None:
         self.error = found.error
         self.conflicts = len(found.conflicts)
         self.others = spoken(found)
@@ -64,7 +75,6 @@ class UndoView:
             (one.object, one.field): f"Changed since: the write left {shown(one.expected)}."
             for one in found.conflicts
         }
-        meanings = live.meanings(found.call.action, found.call.params)
         groups = (
             diff.objects(
                 found.before_write, preview.before, preview.after, from_live=True, notes=notes
@@ -72,7 +82,10 @@ class UndoView:
             if preview
             else []
         )
-        self.objects = [diff.understood(group, meanings) for group in groups]
+        groups.sort(key=lambda group: not any(row.note for row in group.changed))
+        self.portions = Portions(groups, part, f"{url}?")
+        self.objects = meant.understood(found.call, self.portions.shown)
+        self.whole = WHOLE
         self.is_empty = found.is_empty
         alone = preview is not None and not self.conflicts and preview.tier != Tier.HIGH
         self.consequence = COMMITS_ALONE if alone else NEEDS_ANOTHER

@@ -1,6 +1,6 @@
 """The queue, the review and what is decided there: one service call per view."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -268,8 +268,10 @@ def undo(request: Request, proposal_id: UUID) -> HttpResponse:
         "proposal": found,
         "refusal": refusal,
         "reason": request.POST.get("reason", ""),
-        **undo_now(found, chosen),
+        **undo_now(found, chosen, request.GET),
     }
+    if wants_part(request) and request.htmx.target == "change" and request.method == "GET":
+        return render(request, "console/parts/undo_change.html", context)
     context["may_undo"] = ownership.may_ask_for_undo(request.user, found)
     context["must_ask"] = not rights.has(request.user, rights.UNDO)
     context["why_not"] = "Undoing takes a right that you do not have; reviewers and operators do."
@@ -277,13 +279,14 @@ def undo(request: Request, proposal_id: UUID) -> HttpResponse:
     return render(request, "console/undo.html", context, status=status)
 
 
-def undo_now(found: Proposal, chosen: list[str] | None) -> dict[str, Any]:
-    """The preview with the ticks that were set, or why there is none."""
+def undo_now(found: Proposal, chosen: list[str] | None, part: Mapping[str, str]) -> dict[str, Any]:
+    """A part of the preview with the ticks that were set, or why there is none."""
     try:
         preview = services.preview_undo(proposal_id=found.pk)
     except NothingToUndo as error:
         return {"nothing": str(error), "undo": None}
-    return {"undo": UndoView(preview, chosen)}
+    url = reverse("undo", args=[found.pk])
+    return {"undo": UndoView(preview, chosen, part=part, url=url)}
 
 
 @require_GET
