@@ -76,8 +76,8 @@ GUARDS = [
     Guard(
         "a flood never refuses a repeat of what is stored",
         "proposals/api/flood.py",
-        "and not is_repeat(request, sender.agent):",
-        "and True:",
+        "            and not is_repeat(request, sender.agent)\n",
+        "",
         "tests/proposals/test_budgets.py",
     ),
     Guard(
