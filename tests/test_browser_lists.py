@@ -50,14 +50,20 @@ def later(page) -> None:
 
     The page gives up after ten seconds of its own time, so none passes while it waits.
     """
+    ended = []
+    page.on("requestfinished", lambda request: ended.append(request))
+    page.on("requestfailed", lambda request: ended.append(request))
     with page.expect_event("request", lambda request: "/pulse/" in request.url) as asked:
         for _ in range(SLOWEST):
             if asked.is_done():
                 break
             page.clock.run_for(1000)
-    if answer := asked.value.response():
-        answer.finished()
-    page.wait_for_timeout(300)  # the page reads an answer a moment after it has come
+            page.wait_for_timeout(50)  # it may be told of a request a moment after
+    for _ in range(600):
+        if asked.value in ended:
+            break
+        page.wait_for_timeout(100)
+    page.wait_for_timeout(500)  # the page reads an answer a moment after it has come
     page.clock.run_for(100)
 
 
@@ -72,7 +78,7 @@ class TestTheQueueIsLive:
         waiting("high", note="not for Rita")
         later(page)
         news = page.locator("[data-news]")
-        assert "1 new, 1 decided." in news.inner_text()
+        news.get_by_text("1 new, 1 decided.").wait_for()
         assert page.locator("nav.tabs [data-count=open]").inner_text() == "3"
         assert page.evaluate(ROWS) == rows
         assert page.evaluate(PLACES) == places
@@ -90,10 +96,10 @@ class TestTheQueueIsLive:
         later(page)
         waiting(note="third")
         later(page)
+        page.locator("nav.tabs [data-count=waiting]", has_text="3").wait_for()
         assert "1 new." in page.locator("[data-news]").inner_text()
-        assert page.locator("nav.tabs [data-count=waiting]").inner_text() == "3"
         later(page)
-        assert "2 new." in page.locator("[data-news]").inner_text()
+        page.get_by_text("2 new.").wait_for()
 
     def test_says_since_when_it_is_not_live_and_recovers(self, desk):  # noqa: F811
         waiting()
@@ -189,7 +195,7 @@ class TestAClaim:
         ReviewClaim.objects.update(until=clock.now() + timedelta(minutes=2))
         page.keyboard.press("Shift")
         later(page)
-        assert news.inner_text() == ""
+        page.locator("[data-claim-news]:empty").wait_for(state="attached")
         assert ReviewClaim.objects.get().until > clock.now() + timedelta(minutes=9)
         page.clock.run_for(10 * 60_000 + 1000)
         assert news.inner_text() == "Others no longer see that you are reviewing this."
