@@ -51,7 +51,7 @@ def later(page) -> None:
     The page gives up after ten seconds of its own time, so none passes while it waits.
     """
     ended = []
-    page.on("requestfinished", lambda request: ended.append(request))
+    page.on("response", lambda response: ended.append(response.request))
     page.on("requestfailed", lambda request: ended.append(request))
     with page.expect_event("request", lambda request: "/pulse/" in request.url) as asked:
         for _ in range(SLOWEST):
@@ -63,6 +63,7 @@ def later(page) -> None:
         if asked.value in ended:
             break
         page.wait_for_timeout(100)
+    assert asked.value in ended, "no answer within a minute"
     page.wait_for_timeout(500)  # the page reads an answer a moment after it has come
     page.clock.run_for(100)
 

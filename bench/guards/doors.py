@@ -102,6 +102,27 @@ GUARDS = [
         "tests/proposals/test_budgets.py",
     ),
     Guard(
+        "whoever waited makes room for late answers again",
+        "proposals/api/patience.py",
+        "        places.release()\n",
+        "",
+        "tests/proposals/test_api.py",
+    ),
+    Guard(
+        "whoever was answered late makes room again",
+        "proposals/api/flood.py",
+        "            patience.places.release()",
+        "            pass",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "whoever found no thread to wait in makes room again",
+        "proposals/api/patience.py",
+        "        waiting.release()\n        return False",
+        "        return False",
+        "tests/proposals/test_api.py",
+    ),
+    Guard(
         "waiting agents and late answers share their threads",
         "proposals/api/patience.py",
         "    if not places.acquire(blocking=False):\n",

@@ -23,7 +23,8 @@ def reader(
     """What makes any of these groups understood.
 
     One statement at the target for each table that keys refer to and one for currencies, so give it
-    all that a page shows and no more; none where the target is known to be out of reach.
+    all that a page shows and no more; none where the target is known to be out of reach, or turns
+    out to be.
     """
     shown = list(groups)
     meanings = live.meanings(call.action, call.params)
@@ -31,6 +32,8 @@ def reader(
     units: dict[str, dict[str, Any] | None] = {}
     if is_there:
         names = live.referred(call.action, meanings, diff.values(shown))
+        is_there = not any(found is live.OUT_OF_REACH for found in names.values())
+    if is_there:
         wanted = [
             (group, by)
             for group in shown

@@ -305,6 +305,19 @@ class TestWaiting:
             patience.waiting.release(8)
         assert "Preference-Applied" not in response
 
+    @pytest.mark.parametrize("taken", [0, 12])
+    def test_whoever_waited_or_could_not_makes_room_again(self, taken):
+        proposal = make_checked()
+        for _ in range(taken):
+            patience.places.acquire()
+        try:
+            waited = {patience.wait_for_machine(proposal.pk, 1) for _ in range(13)}
+        finally:
+            if taken:
+                patience.places.release(taken)
+        assert waited == {not taken}
+        assert patience.wait_for_machine(proposal.pk, 1)
+
 
 @pytest.mark.django_db(transaction=True)
 def test_a_wait_ends_as_soon_as_the_worker_is_done():

@@ -8,9 +8,11 @@ from ledger import sealer
 from proposals import live, services, story
 from proposals.actions import naming, tables
 from proposals.actions.writing import RecordsAction
+from proposals.console import diff, meant
 from proposals.exceptions import InvalidRequest, TargetUnavailable
 from proposals.meanings import Meaning
 from proposals.models import Database, DescribedTable
+from proposals.registry import Call
 from proposals.targets import grants, inspection, wiring
 from tests import factories
 from tests.factories import fresh, make_checked, new_key, work
@@ -319,6 +321,22 @@ class TestAReference:
         values = [(name, 1) for name in "abc"]
         assert not any(live.referred("records.update", meanings, values).values())
         assert asked == ["crm.a"]
+
+    def test_nor_are_currencies_then(self, monkeypatch):
+        asked = []
+
+        def fails(self, *_args):
+            asked.append(1)
+            raise TargetUnavailable("crm cannot be reached.")
+
+        meanings = {"a": Meaning(refers_to="crm.a"), "b": Meaning(currency="c")}
+        monkeypatch.setattr(RecordsAction, "meanings", lambda self, params: meanings)
+        monkeypatch.setattr(RecordsAction, "called", fails)
+        monkeypatch.setattr(RecordsAction, "held", fails)
+        groups = diff.objects({"1": {"a": 1, "b": "2.00"}}, None, {"1": {"a": 2, "b": "3.00"}})
+        [group] = meant.understood(Call("records.update", {}), groups)
+        assert [row.unit for row in group.changed] == ["", ""]
+        assert asked == [1]
 
     def test_whose_table_went_away_leaves_the_key_and_the_page(self, visits):
         proposal = changing(customer_id=2)
