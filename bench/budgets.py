@@ -23,6 +23,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ BASE = f"http://127.0.0.1:{PORT}{PATH}"
 FORK = multiprocessing.get_context("fork")
 CLIENTS = 16
 CROWD, RATE = 4, 200  # clients of the flood, and the requests in a second that they want to make
+TURNS = 6  # floods, with ten quiet seconds before and after each
 LIMIT, WINDOW = 240, timedelta(seconds=30)
 
 
@@ -187,41 +189,69 @@ def together(work: Callable[[int], None], count: int) -> None:
 
 
 def flood(requests: int, crowd: int = CROWD) -> int:
-    """Another agent's proposals before, during and after a flood; and what the flood left behind.
+    """Another agent's proposals while a flood lasts and between floods; and what they left behind.
 
-    The flood asks at a steady rate at most, so that what is measured is the product and not how
-    fast a client on the same machine can go round; what it asks while it waits for an answer, it
-    asks when it has that.
+    By turns, as what else the machine does drifts by more in minutes than a flood costs. The flood
+    asks at a steady rate at most, so that what is measured is the product and not how fast a client
+    on the same machine can go round; what it asks while it waits for an answer, it asks when it has
+    that.
     """
     with product() as tokens:
         in_product(CAP.format(limit=0, window=3600))
-        before = calm(tokens["calm-bot"], "before")
-        # In a process of its own, or the two would wait for each other and not for the product.
-        told: Any = FORK.Queue()
-        pressing = FORK.Process(target=press_hard, args=(tokens["loop-bot"], requests, crowd, told))
-        began = time.monotonic()
-        pressing.start()
-        during = calm(tokens["calm-bot"], "during")
-        answers: list[tuple[int, float]] = told.get()
-        pressing.join()
-        rate = len(answers) / (time.monotonic() - began)
-        after = calm(tokens["calm-bot"], "after")
+        answers: list[tuple[int, float]] = []
+        quiet, during, lasted = [calm(tokens["calm-bot"])], [], 0.0
+        for number in range(TURNS):
+            flooding = Flooding(tokens["loop-bot"], number, requests // TURNS, crowd)
+            during.append(calm(tokens["calm-bot"], flooding))
+            answers += flooding.answers()
+            lasted += flooding.seconds
+            time.sleep(2)  # whoever was shed in one second is still judged differently in the next
+            quiet.append(calm(tokens["calm-bot"]))
         entries = in_product(
             "from ledger.models import LedgerEntry; "
             "print(LedgerEntry.objects.filter(kind='budget.refused').count())"
         )
     refused = [took for status, took in answers if status == 429]
     print(
-        f"{len(refused)} of {requests} refused over {crowd} connections at {rate:.0f}/s, "
-        f"median {1000 * statistics.median(refused):.1f} ms; {entries} ledger entries; "
-        f"another agent's proposal {1000 * before:.1f} ms before, "
-        f"{1000 * during:.1f} ms during ({during / before - 1:+.1%}), "
-        f"{1000 * after:.1f} ms after ({after / before - 1:+.1%})"
+        f"{len(refused)} of {len(answers)} refused over {crowd} connections at "
+        f"{len(answers) / lasted:.0f}/s, median {in_ms([refused])}; {entries} ledger entries in "
+        f"{TURNS} floods; another agent's proposal {in_ms(quiet)} between them, "
+        f"{in_ms(during)} while they lasted ({against(during, quiet):+.1%}); "
+        f"between them, odd against even turns: {against(quiet[1::2], quiet[0::2]):+.1%}"
     )
     return 0
 
 
-def press_hard(token: str, requests: int, crowd: int, told: Any) -> None:
+def in_ms(turns: list[list[float]]) -> str:
+    return f"{1000 * statistics.median(chain(*turns)):.1f} ms"
+
+
+def against(turns: list[list[float]], others: list[list[float]]) -> float:
+    return statistics.median(chain(*turns)) / statistics.median(chain(*others)) - 1
+
+
+class Flooding:
+    """A flood in a process of its own, or the two would wait for each other and not the product."""
+
+    def __init__(self, token: str, turn: int, requests: int, crowd: int) -> None:
+        self.told: Any = FORK.Queue()
+        given = (token, turn, requests, crowd, self.told)
+        self.process = FORK.Process(target=press_hard, args=given)
+        self.began, self.seconds = time.monotonic(), 0.0
+        self.process.start()
+
+    def is_on(self) -> bool:
+        """Whether it still asks: it has told nothing yet."""
+        return self.told.empty() and self.process.is_alive()
+
+    def answers(self) -> list[tuple[int, float]]:
+        """What it was answered, status and seconds of each; waits for its end."""
+        answers, self.seconds = self.told.get()
+        self.process.join()
+        return answers
+
+
+def press_hard(token: str, turn: int, requests: int, crowd: int, told: Any) -> None:
     """Ask at a steady rate, from several clients; tell what was answered, and how fast.
 
     Last in line for the cores: elsewhere, a flood does not run on the machine that it floods.
@@ -236,26 +266,27 @@ def press_hard(token: str, requests: int, crowd: int, told: Any) -> None:
             due = began + (number * crowd + client) / RATE
             time.sleep(max(0.0, due - time.monotonic()))
             asked = time.perf_counter()
-            line.request("POST", PATH, *write(token, f"f{client}-{number}", "flood"))
+            line.request("POST", PATH, *write(token, f"f{turn}-{client}-{number}", "flood"))
             answer = line.getresponse()
             answer.read()
             answers.append((answer.status, time.perf_counter() - asked))
 
     together(press, crowd)
-    told.put(answers)
+    told.put((answers, time.monotonic() - began))
 
 
-def calm(token: str, name: str) -> float:
-    """The median answer time of one agent that asks in peace.
+def calm(token: str, flooding: Flooding | None = None) -> list[float]:
+    """The answer times of one agent that asks in peace, for ten seconds or while a flood lasts.
 
     Three times a second: asking as fast as it is answered, it would fill two cores by itself, web
     server and worker, and measure its own queue.
     """
-    took, began = [], time.monotonic()
-    for number in range(150):
-        time.sleep(max(0.0, began + number / 3 - time.monotonic()))
-        took.append(propose(token, f"{name}-{number}", "calm")[1])
-    return statistics.median(took)
+    took: list[float] = []
+    began = time.monotonic()
+    while flooding.is_on() if flooding else len(took) < 30:
+        took.append(propose(token, f"calm-{time.monotonic_ns()}", "calm")[1])
+        time.sleep(max(0.0, began + len(took) / 3 - time.monotonic()))
+    return took
 
 
 if __name__ == "__main__":

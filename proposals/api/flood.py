@@ -9,8 +9,8 @@ judged at the same time: one after a refusal, twice as many after each that was 
 the database costs ten times one from here.
 
 What it refuses it answers a moment late, where that leaves the server's threads to others: a loop
-that asks again as soon as it is answered then comes four times a second and connection, and not
-hundreds of times. Whoever waits so is judged after all when a slot frees meanwhile.
+that asks again as soon as it is answered then comes once a second and connection, and not hundreds
+of times. Whoever waits so is judged after all when a slot frees meanwhile.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ from proposals.spending import shed_in_front
 MOST_REFUSALS_PER_SECOND = 20
 MOST_IN_A_ROW = 1  # refusals in a second, where the second before ended in shedding
 MOST_TRIED = 16  # that are judged at the same time: as many as a process has threads
-HELD_SECONDS = 0.25
+HELD_SECONDS = 1.0  # what `Retry-After` says: whoever would not wait that long waits here
 LOOK_SECONDS = 0.025  # how often it looks whether those that are tried were let in
 MOST_SENDERS = 10_000  # of the last second; beyond it nobody is remembered, and nobody shed
 IS_STORED = f"SELECT 1 FROM {IdempotencyKey._meta.db_table} WHERE agent_id = %s AND key = %s"
