@@ -125,6 +125,14 @@ GUARDS = [
         "tests/proposals/test_gate.py",
     ),
     Guard(
+        "of two that ask for the same at once the second looks when the first is stored",
+        "proposals/services/storing.py",
+        "    look_alone(intent)\n",
+        "",
+        "tests/proposals/test_idempotency.py",
+        on_postgresql=True,
+    ),
+    Guard(
         "three re-checks in a row mean people",
         "proposals/gate.py",
         "if proposal.rechecks >= settings.RECHECKS_BEFORE_PEOPLE:",

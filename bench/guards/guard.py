@@ -7,10 +7,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.run import postgresql
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 LEFT_BEHIND = shutil.ignore_patterns(".git", ".venv", "var", "__pycache__", ".hypothesis", ".mypy*")
 FAILED, HUNG = 1, -1  # without some checks a proposal goes round and round, and tests with it
 PATIENCE_SECONDS = 240
+POSTGRESQL = postgresql().replace("/countersign", "/countersign_guards")
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,7 @@ class Guard:
     code: str
     without: str
     tests: str
+    on_postgresql: bool = False  # SQLite has one writer, which does what this lock is there for
 
     def is_noticed(self, folder: Path) -> bool:
         """Whether a test fails on a copy of the tree without this check, made in this folder.
@@ -37,20 +41,23 @@ class Guard:
             raise SystemExit(f"{self.name}: its code stands {text.count(self.code)} times there.")
         path.write_text(text.replace(self.code, self.without))
         tests = [name for name in self.tests.split() if (copy / name).exists()]
-        done = run_tests(copy, folder / "compiled", tests)
+        database = POSTGRESQL if self.on_postgresql else os.environ.get("TEST_DATABASE_URL", "")
+        if self.on_postgresql and not database:
+            raise SystemExit(f"{self.name}: it takes a PostgreSQL server, and none answers.")
+        done = run_tests(copy, folder / "compiled", tests, database)
         verdict = "noticed" if done in {FAILED, HUNG} else f"NOT NOTICED (exit {done})"
         hung = " (the tests hung)" if done == HUNG else ""
         print(f"{verdict:12} {self.name}{hung}", flush=True)
         return done in {FAILED, HUNG}
 
 
-def run_tests(copy: Path, compiled: Path, tests: list[str]) -> int:
+def run_tests(copy: Path, compiled: Path, tests: list[str], database: str) -> int:
     """How pytest ended: 1 when a test failed; HUNG when it did not end in time."""
     try:
         return subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", *tests],
             cwd=copy,
-            env=os.environ | {"PYTHONPYCACHEPREFIX": str(compiled)},
+            env=os.environ | {"PYTHONPYCACHEPREFIX": str(compiled), "TEST_DATABASE_URL": database},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=False,

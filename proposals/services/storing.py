@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import connection
 
 from ledger import clock, entries
 from ledger.canonical import canonical, digest
@@ -175,7 +176,12 @@ def intent_of(agent: Agent, action: str, params: dict[str, Any]) -> str:
 
 
 def same_intent(agent: Agent, intent: str, now: datetime) -> Proposal | None:
-    """An earlier proposal for the same thing, not long ago and not ended without a write."""
+    """An earlier proposal for the same thing, not long ago and not ended without a write.
+
+    Until this transaction ends nobody else looks for the same: of two that come at once, each would
+    find nothing, and both would be written (promises P7).
+    """
+    look_alone(intent)
     since = now - timedelta(hours=settings.DUPLICATE_WINDOW_HOURS)
     return (
         Proposal.objects.of(agent)
@@ -184,3 +190,11 @@ def same_intent(agent: Agent, intent: str, now: datetime) -> Proposal | None:
         .order_by("created_at")
         .first()
     )
+
+
+def look_alone(intent: str) -> None:
+    """Wait for whoever looks for this intent. SQLite has one writer anyway."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            number = int.from_bytes(bytes.fromhex(intent)[:8], signed=True)
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])

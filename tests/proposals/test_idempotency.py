@@ -13,6 +13,7 @@ from ledger.models import LedgerEntry
 from proposals import services
 from proposals.exceptions import TargetRefused
 from proposals.models import IdempotencyKey, Proposal, Review
+from proposals.services import storing, submission
 from tests.contract import assert_problem, assert_proposal, rows
 from tests.factories import (
     AgentClient,
@@ -144,6 +145,52 @@ class TestRaces:
         )
         assert sorted(answer.status_code for answer in answers) == [201] + [422] * 11
         assert Proposal.objects.count() == IdempotencyKey.objects.count() == 1
+
+    def test_of_the_same_under_two_keys_at_once_one_needs_people(self, monkeypatch):
+        look = submission.same_intent
+
+        def look_and_be_slow(*given):
+            found = look(*given)
+            time.sleep(0.3)
+            return found
+
+        monkeypatch.setattr(submission, "same_intent", look_and_be_slow)
+        make_person()
+        token = token_for(make_agent())
+        AgentClient(token).get("/me")
+        answers = all_at_once([lambda: AgentClient(token).propose()] * 3)
+        stored = [assert_proposal(answer, 201) for answer in answers]
+        assert sorted(each["possible_duplicate_of"] is None for each in stored) == [0, 0, 1]
+        work()
+        statuses = Proposal.objects.values_list("status", flat=True)
+        assert sorted(statuses) == ["committed", "pending", "pending"]
+
+    def test_an_amendment_to_what_is_asked_at_the_same_time_needs_people(self, monkeypatch):
+        looked, agent = threading.Event(), make_agent()
+        make_person()
+        token, other = (
+            token_for(agent),
+            make_checked(agent=agent, params=painting("teal", tier="medium")),
+        )
+        look = storing.same_intent
+
+        def look_and_be_slow(*given):
+            found = look(*given)
+            looked.set()
+            time.sleep(0.3)
+            return found
+
+        def amend():
+            assert looked.wait(10)
+            path = f"/proposals/{other.pk}/revisions"
+            return AgentClient(token).post(path, {"params": painting("pink")}, key="amended")
+
+        monkeypatch.setattr(submission, "same_intent", look_and_be_slow)
+        asked, amended = all_at_once(
+            [lambda: AgentClient(token).propose(params=painting("pink")), amend]
+        )
+        assert asked.status_code == amended.status_code == 201
+        assert str(fresh(other).duplicate_of_id) == asked.json()["id"]
 
     def test_of_many_undos_one_is_stored(self):
         forward = make_checked()
