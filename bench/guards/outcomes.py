@@ -207,6 +207,27 @@ GUARDS = [
         "tests/proposals/test_outcomes.py",
     ),
     Guard(
+        "what the first did not find before another send does not count",
+        "proposals/services/attesting.py",
+        "for each in latest.values() if not each.is_overtaken]",
+        "for each in latest.values()]",
+        "tests/proposals/test_outcomes.py",
+    ),
+    Guard(
+        "an effect that was seen stays seen, whatever is sent later",
+        "proposals/models/outside.py",
+        "Q(finding=Attestation.Finding.NOT_APPLIED) & Exists(sent_since),",
+        "Exists(sent_since),",
+        "tests/proposals/test_outcomes.py",
+    ),
+    Guard(
+        "what somebody took back does not count again after another send",
+        "proposals/services/attesting.py",
+        "if not ineligibility(each.person, proposal):",
+        "if not ineligibility(each.person, proposal) and not each.is_overtaken:",
+        "tests/proposals/test_outcomes.py",
+    ),
+    Guard(
         "where two people are needed, each signed in lately",
         "proposals/services/attesting.py",
         "if finding != Finding.CANNOT_TELL and people_needed(execution) > 1:",

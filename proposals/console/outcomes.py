@@ -149,8 +149,7 @@ class OutcomePage:
     @cached_property
     def said(self) -> list[Said]:
         """All that people found, in order. Nothing of it is ever edited."""
-        made = Attestation.objects.filter(execution=self.execution).select_related("person")
-        found = list(made.order_by("id"))
+        found = list(Attestation.objects.filter(execution=self.execution).in_order())
         counted, me = {one.pk for one in self.standing}, seats.person(self.user)
         latest = {seats.person(one.person): one.pk for one in found}
         # Whoever may be the second person looks for themselves: a reference is not copied.
@@ -173,6 +172,8 @@ class OutcomePage:
             return ""
         if latest[seats.person(one.person)] != one.pk:
             return "They said something else since."
+        if one.is_overtaken:
+            return SENT_SINCE
         return "It does not count any more."
 
     @property
@@ -240,6 +241,10 @@ class OutcomePage:
         return (execution.resolved_at or began) - began
 
 
+SENT_SINCE = (
+    "It was sent again since, so this no longer counts: whoever said it has to look again, when "
+    "what was sent has had its time to arrive."
+)
 FAILED = (
     "make it Failed: nothing was written, its budget is given back, and an operator may retry it "
     "under a new key"

@@ -149,9 +149,10 @@ def size(impact: Any) -> Decimal:
 def findings(wanted: list[Any]) -> dict[Any, list[str]]:
     """Who last said what of each: one statement."""
     latest: dict[tuple[Any, Any], str] = {}
-    made = Attestation.objects.filter(execution__in=wanted).select_related("person")
-    for one in made.order_by("id"):
+    for one in Attestation.objects.filter(execution__in=wanted).in_order():
         words = f"{presenters.name_of(one.person)}: {FOUND[Attestation.Finding(one.finding)]}"
+        if one.is_overtaken:
+            words += ", before it was sent again"
         latest[one.execution_id, one.person_id] = words
     said: dict[Any, list[str]] = {}
     for (execution_id, _), words in latest.items():

@@ -1,11 +1,12 @@
 """What was tried at other systems, when they were given up on, and what people vouch for."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Exists, ExpressionWrapper, OuterRef, Q
 
-from ledger.append_only import AppendOnly
+from ledger.append_only import AppendOnly, AppendOnlyQuerySet
 from ledger.canonical import CanonicalJSONField
 from proposals.models.execution import Execution
 
@@ -34,6 +35,7 @@ class Exchange(models.Model):
 
     CLEAR = (End.APPLIED, End.REFUSED, End.STALE, End.ABSENT)
     UNKNOWN = (End.UNCLEAR, End.LOST)
+    SENT = (Purpose.SEND, Purpose.RESEND)
 
     execution = models.ForeignKey(Execution, on_delete=models.PROTECT, related_name="exchanges")
     target = models.CharField(max_length=300)
@@ -83,6 +85,28 @@ class Breaker(models.Model):
         return self.opened_at is not None
 
 
+class AttestationQuerySet(AppendOnlyQuerySet):
+    """Findings of people."""
+
+    def in_order(self) -> "AttestationQuerySet":
+        """Oldest first, each with its person and whether it `is_overtaken`.
+
+        That nothing was there says nothing about what was sent since. An effect that was seen stays
+        one: a resend carries the same key, and takes nothing back.
+        """
+        sent_since = Exchange.objects.filter(
+            execution=OuterRef("execution"),
+            purpose__in=Exchange.SENT,
+            started_at__gte=OuterRef("created_at"),
+        )
+        is_overtaken = ExpressionWrapper(
+            Q(finding=Attestation.Finding.NOT_APPLIED) & Exists(sent_since),
+            output_field=models.BooleanField(),
+        )
+        found = self.select_related("person").annotate(is_overtaken=is_overtaken)
+        return found.order_by("id")
+
+
 class Attestation(AppendOnly):
     """What one person found out about an unknown outcome, and how. Superseded, never edited."""
 
@@ -97,6 +121,10 @@ class Attestation(AppendOnly):
     reference = models.CharField(max_length=200, blank=True)
     evidence = models.TextField(max_length=2000)
     created_at = models.DateTimeField()
+
+    is_overtaken: bool  # of those that `in_order` found
+
+    objects: ClassVar[Any] = AttestationQuerySet.as_manager()
 
     class Meta:
         default_permissions = ("view",)

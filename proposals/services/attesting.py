@@ -48,10 +48,10 @@ def attest(
     tick that a retry is safe; `cannot_tell` needs evidence and settles nothing. Above
     SECOND_PERSON_ABOVE it is enough when two people find the same, each of whom proved lately who
     they are: `authenticated_at` is when. `seen` is the fence that they were shown: that nothing was
-    found before the machine sent once more proves nothing. Raises NotFound, NotEligible,
-    IllegalTransition unless the outcome is unknown, nobody is asking the target just now and
-    nothing can arrive any more, InvalidRequest with a fault per field, or, when nothing else is in
-    the way, SignInTooOld.
+    found before the machine sent once more proves nothing, whichever of the two found it. Raises
+    NotFound, NotEligible, IllegalTransition unless the outcome is unknown, nobody is asking the
+    target just now and nothing can arrive any more, InvalidRequest with a fault per field, or, when
+    nothing else is in the way, SignInTooOld.
     """
     reference, evidence = reference.strip(), evidence.strip()
     require_sound(finding, reference, evidence, retry_is_safe)
@@ -168,13 +168,16 @@ def agreed(proposal: Proposal, execution: Execution, given: Attestation) -> list
 
 
 def standing(proposal: Proposal, execution: Execution) -> list[Attestation]:
-    """The latest findings of distinct people who may still settle this."""
+    """The latest findings of distinct people who may still settle this.
+
+    Without a "not applied" that is older than the last send; what its person said before it does
+    not count again, as they took it back.
+    """
     latest: dict[str, Attestation] = {}
-    found = Attestation.objects.filter(execution=execution).select_related("person").order_by("id")
-    for each in found:
+    for each in Attestation.objects.filter(execution=execution).in_order():
         if not ineligibility(each.person, proposal):
             latest[seats.person(each.person)] = each
-    return list(latest.values())
+    return [each for each in latest.values() if not each.is_overtaken]
 
 
 def settle(
@@ -286,6 +289,7 @@ def note(proposal: Proposal, execution: Execution, given: Attestation, now: date
     facts = {
         "attempt": execution.attempt,
         "key": execution.key,
+        "fence": execution.fence,  # which sends it is about
         "finding": given.finding,
         "evidence": digest([given.reference, given.evidence]),
     }

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
@@ -14,6 +13,7 @@ from proposals import text
 from proposals.exceptions import InvalidRequest, NotFound
 from proposals.models import Preferences, SavedView, StoredList
 from proposals.models.desk import LONGEST_LIST, MOST_VIEWS
+from proposals.services.turns import take_turn
 
 KEY_BYTES = 6  # a name and no secret: a list is shown to its person alone
 
@@ -52,8 +52,7 @@ def keep_view(*, person: Any, name: str, query: str) -> SavedView:
         raise refused_name(" ".join(error.messages)) from error
     if text.has_alarming(view.name):
         raise refused_name("A name holds no characters that hide or reorder text.")
-    # Locked, or two at once would both find room.
-    get_user_model().objects.select_for_update(no_key=True).get(pk=person.pk)
+    take_turn(person)  # or two at once would both find room
     mine = SavedView.objects.filter(person=person)
     if mine.filter(name=view.name).update(query=query):
         return mine.get(name=view.name)

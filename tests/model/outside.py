@@ -29,6 +29,7 @@ from tests.model.outside_world import (
 )
 from tests.model.search import Found, Move, Search
 
+PEOPLE = ("a person", "a second person")
 Steps = Iterator[tuple[str, str, Worker, State]]  # label, kind, worker and world afterwards
 
 
@@ -104,6 +105,7 @@ class Outside:
         if self.may_resend(s):
             attempt = s.attempt + (self.variant == "new key per attempt")
             s = s._replace(fence=s.fence + 1, leased="resend", attempt=min(attempt, 2))
+            s = s._replace(words=self.still_standing(s))
             w = Worker("sending", s.fence, (s.generation, s.attempt), "resend")
             yield "says that it is about to resend", "system", w, s
         elif can_probe(s) and (s.age >= SETTLED or self.variant == "absent at once"):
@@ -235,7 +237,8 @@ class Outside:
         return self.ended(s, status="failed", reservation="released", failed=failed)
 
     def ended(self, s: State, **changes: object) -> State:
-        return s._replace(leased="", unclear=False, wait=False, looked=("", 0), **changes)
+        forgotten = {"looked": ("", 0, 0), "words": ("", "")}
+        return s._replace(leased="", unclear=False, wait=False, **forgotten, **changes)
 
     def doubt(self, s: State) -> State:
         """Unknown at once: whatever was sent may still arrive, from now on for a settling time."""
@@ -298,15 +301,36 @@ class Outside:
             yield Move("a person retries", "person", fresh)
         if s.status != "unknown":
             return
-        found, fence = s.looked
+        found, fence, who = s.looked
         if not found and not s.flying and (not s.leased or self.variant == "a person in between"):
-            found = "applied" if s.generation in s.effects else "absent"
-            looked = s._replace(looked=(found, s.fence))
-            yield Move(f"a person looks at the target: {found}", "person", looked)
+            yield from self.look(s)
         elif found and (fence != s.fence or s.leased) and self.variant != "a person in between":
-            again = s._replace(looked=("", 0))
+            again = s._replace(looked=("", 0, 0))
             yield Move("a person is told to look again", "person", again)
-        elif found == "applied":
-            yield Move("a person says that it was applied", "person", self.commit(s))
         elif found:
-            yield Move("a person says that it was not", "person", self.fail(s))
+            yield Move(f"{PEOPLE[who]} says: {found}", "person", self.said(s, found, who))
+
+    def look(self, s: State) -> Iterator[Move]:
+        """Where one is enough, they see what is there; of two, the second may overlook it."""
+        there = "applied" if s.generation in s.effects else "absent"
+        seen = {(there, 0)}
+        if s.kind.money:
+            seen |= {(there, 1), ("absent", 1)}
+        for found, who in sorted(seen):
+            if s.words[who] != found:
+                looked = s._replace(looked=(found, s.fence, who))
+                yield Move(f"{PEOPLE[who]} looks at the target: {found}", "person", looked)
+
+    def said(self, s: State, found: str, who: int) -> State:
+        """Settled by one person; where money is concerned, by two who say the same."""
+        if s.kind.money and s.words[1 - who] != found:
+            words = (found, s.words[1]) if who == 0 else (s.words[0], found)
+            return s._replace(words=words, looked=("", 0, 0))
+        return self.commit(s) if found == "applied" else self.fail(s)
+
+    def still_standing(self, s: State) -> tuple[str, str]:
+        """Whose word outlasts a resend: of those who saw an effect. It stays one."""
+        if self.variant == "an older word":
+            return s.words
+        first, second = (word if word == "applied" else "" for word in s.words)
+        return first, second

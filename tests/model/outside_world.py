@@ -33,6 +33,7 @@ VARIANTS = {
     "no deadline": "a worker that was asleep sends all the same when it wakes",
     "no fence": "a worker that lost its lease settles all the same",
     "a person in between": "what people found counts although something was sent since",
+    "an older word": "what one of two did not find counts although something was sent since",
     "no evidence": "what cannot be read is taken for a success",
     "released on doubt": "a budget gets back what is unknown",
 }
@@ -90,7 +91,10 @@ class State(NamedTuple):
     reservation: str = "held"
     evidence: bool = False
     failed: frozenset[int] = frozenset()  # generations recorded as not applied
-    looked: tuple[str, int] = ("", 0)  # what a person found, at which fence, and is about to say
+    # What a person found, at which fence, and is about to say; and which of the two they are.
+    looked: tuple[str, int, int] = ("", 0, 0)
+    # About money two must say the same. The second of them may overlook what is there.
+    words: tuple[str, str] = ("", "")
     # The target, and what is between.
     receipts: frozenset[tuple[tuple[int, int], str]] = frozenset()
     effects: tuple[int, ...] = ()  # the generation of each

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from ledger import clock
-from proposals import execution, freezing, services
+from proposals import execution, freezing, resolving, services
 from proposals.console.outside import Outlook
 from proposals.exceptions import InvalidRequest, TargetUnavailable
 from proposals.models import Attestation, Breaker, Exchange, Execution, Freeze, Proposal
@@ -581,6 +581,27 @@ class TestTheSecondPerson:
         text = see("outcome", proposal.pk).text
         assert "They said something else since." in text
         assert "It does not count any more." in text
+
+    def test_is_told_that_it_was_sent_again_since_somebody_did_not_find_it(self):
+        proposal = unknown(KEYED, amount=MUCH)
+        said = {"finding": "not_applied", "evidence": "Not there.", "retry_is_safe": True}
+        time_passes(61)
+        say(proposal, **said)
+        oskar = operator("oskar")
+        same = "as Olga found the same"
+        assert same in see("outcome", proposal.pk, person=oskar).text
+        depot.failing["answer"] = "unclear"
+        resolving.run(attempt(proposal).pk)
+        depot.failing.clear()
+        time_passes(61)
+        text = see("outcome", proposal.pk, person=oskar).text
+        assert "It was sent again since, so this no longer counts: whoever said it" in text
+        assert same not in text
+        assert "Olga: it was not applied, before it was sent again" in see("unknowns").text
+        say(proposal, oskar, seen=attempt(proposal).fence, **said)
+        assert fresh(proposal).status == "unknown"
+        say(proposal, seen=attempt(proposal).fence, **said)
+        assert "sent again since" not in see("outcome", proposal.pk).text
 
     def test_and_the_first_need_a_recent_sign_in_and_nothing_typed_is_lost(self):
         proposal = unknown(amount=MUCH)

@@ -361,6 +361,15 @@ def operator(name: str = "olga"):
     return make_person(name, groups=["operators"])
 
 
+def sent_again(the_depot, proposal: Proposal) -> None:
+    """The machine sends it under the same key: it arrives, and its answer is lost."""
+    resends = attempt().resends
+    the_depot.failing["answer"] = "unclear"
+    assert ask(proposal, after=200).status == "unknown"
+    the_depot.failing.clear()
+    assert attempt().resends == resends + 1
+
+
 class TestPeople:
     @pytest.fixture
     def stuck(self, the_depot):
@@ -374,6 +383,10 @@ class TestPeople:
             authenticated_at=clock.now(),
             **said,
         )
+
+    def not_there(self, proposal, person):
+        said = {"finding": "not_applied", "evidence": "Not there.", "retry_is_safe": True}
+        return self.attest(proposal, person, seen=attempt().fence, **said)
 
     def test_applied_commits_with_the_reference_as_evidence(self, stuck):
         self.attest(stuck)
@@ -470,6 +483,51 @@ class TestPeople:
         proposal = unknown(the_depot, Delivery.UNCERTAIN, amount="100.00")
         self.attest(proposal)
         assert fresh(proposal).status == "committed"
+
+    def test_what_the_first_did_not_find_before_another_send_does_not_count(self, the_depot):
+        """Neither arrived when Olga looked, and the second did when Oskar looked wrongly."""
+        proposal = unknown(the_depot, Delivery.KEYED, step="send", amount="500.00")
+        olga, oskar = operator(), operator("oskar")
+        time_passes(61)
+        self.not_there(proposal, olga)
+        sent_again(the_depot, proposal)
+        time_passes(61)
+        self.not_there(proposal, oskar)
+        assert len(the_depot.effects) == 1
+        assert fresh(proposal).status == "unknown", "only one of them looked after the last send"
+        self.not_there(proposal, olga)
+        assert fresh(proposal).status == "failed"
+        [failed] = LedgerEntry.objects.filter(kind="proposal.failed")
+        assert failed.body["by"] == [f"user:{olga.pk}", f"user:{oskar.pk}"]
+        said = LedgerEntry.objects.filter(kind="proposal.attested").order_by("id")
+        assert [one.body["fence"] for one in said] == [1, 2, 2]
+        assert verify().result is Result.INTACT
+
+    def test_an_effect_that_was_seen_before_another_send_stays_seen(self, the_depot):
+        proposal = unknown(the_depot, Delivery.KEYED, amount="500.00")
+        self.attest(proposal)
+        sent_again(the_depot, proposal)
+        self.attest(proposal, operator("oskar"))
+        assert fresh(proposal).status == "committed"
+        assert len(attempt().evidence["attested_by"]) == 2
+
+    def test_what_somebody_took_back_does_not_count_again_after_another_send(self, the_depot):
+        proposal = unknown(the_depot, Delivery.KEYED, amount="500.00")
+        time_passes(61)
+        self.attest(proposal)
+        self.not_there(proposal, operator())
+        sent_again(the_depot, proposal)
+        self.attest(proposal, operator("oskar"))
+        assert fresh(proposal).status == "unknown"
+
+    def test_a_question_in_between_makes_no_finding_void(self, the_depot):
+        proposal = unknown(the_depot, Delivery.QUERYABLE, step="send", amount="500.00")
+        time_passes(61)
+        self.not_there(proposal, operator())
+        assert ask(proposal, after=200).status == "unknown"
+        assert Exchange.objects.latest("id").purpose == "probe"
+        self.not_there(proposal, operator("oskar"))
+        assert fresh(proposal).status == "failed"
 
     def test_whoever_lost_the_right_meanwhile_does_not_count(self, the_depot):
         proposal = unknown(the_depot, Delivery.UNCERTAIN, amount="500.00")

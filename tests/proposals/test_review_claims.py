@@ -1,8 +1,10 @@
 """Who is reviewing what: a note for colleagues that nobody waits for and nothing is decided by."""
 
 from datetime import timedelta
+from functools import partial
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -15,6 +17,7 @@ from proposals.models import Proposal, ReviewClaim
 from tests import factories
 from tests.factories import fresh, make_person, work
 from tests.proposals.test_console import HTMX, Page, address, senior, signed_in, verdict, waiting
+from tests.proposals.test_idempotency import all_at_once
 from tests.proposals.test_lists import again, decide, opened, pulse
 from tests.toys import box
 
@@ -124,6 +127,50 @@ class TestAClaim:
         nobody = "0190f0a0-0000-7000-8000-000000000000"
         with pytest.raises(NotFound):
             services.claim_review(proposal_id=nobody, person=ana())
+
+    def test_given_up_while_somebody_else_asks_for_it_is_theirs(self):
+        """The insert of the one meets the claim of the other, and the look afterwards no more."""
+        proposal, ravi = waiting(), make_person("ravi")
+        met = []
+
+        def meets(execute, sql, params, many, context):
+            if not met and sql.startswith('INSERT INTO "proposals_reviewclaim"'):
+                met.append(sql)
+                until = clock.now() + timedelta(minutes=5)
+                proposal.refresh_from_db()
+                ReviewClaim.objects.create(
+                    proposal=proposal, person=ravi, round=proposal.round, until=until
+                )
+            return execute(sql, params, many, context)
+
+        with connection.execute_wrapper(meets):  # its savepoint takes the other's claim back
+            claim(proposal)
+        assert met
+        assert ReviewClaim.objects.get().person == ana()
+
+
+@pytest.mark.django_db(transaction=True)
+class TestAtOnce:
+    def test_claims_of_two_by_one_person_leave_one_of_them(self):
+        first, second = waiting(), waiting(params={"toy": "duck"})
+        person = ana()
+        for _ in range(15):
+            ReviewClaim.objects.all().delete()
+            all_at_once([lambda: claim(first, person), lambda: claim(second, person)])
+            assert ReviewClaim.objects.count() == 1
+
+    def test_two_people_who_go_from_one_to_the_other_wait_for_no_one(self):
+        first, second = waiting(), waiting(params={"toy": "duck"})
+        people = ana(), make_person("ravi")
+        for _ in range(10):
+            for one, person in zip((first, second), people, strict=True):
+                ReviewClaim.objects.filter(proposal=one).delete()
+                claim(one, person)
+            pass_time(11)
+            crossing = zip((second, first), people, strict=True)
+            all_at_once([partial(claim, one, person) for one, person in crossing])
+            found = {each.person: each.proposal for each in ReviewClaim.objects.all()}
+            assert found == {people[0]: second, people[1]: first}
 
 
 class TestItsEnd:
