@@ -60,6 +60,21 @@ GUARDS = [
         "tests/proposals/test_hand.py",
     ),
     Guard(
+        "a check that suspends an agent takes the gate before its proposal",
+        "proposals/checks.py",
+        "            freezing.take_gate()\n",
+        "",
+        "tests/proposals/test_gate_order.py",
+    ),
+    Guard(
+        "a check lets go of its proposal before it takes the gate",
+        "proposals/checks.py",
+        "        if spending.suspends(error, exceeding(proposal, check)) and not may_suspend:\n"
+        "            raise\n",
+        "",
+        "tests/proposals/test_gate_order.py",
+    ),
+    Guard(
         "only a due row is claimed",
         "proposals/execution.py",
         "        Execution.objects.due(now)\n",
