@@ -211,6 +211,17 @@ class TestWhatIsTaken:
         assert [name for name, *_ in rung] == ["proposals.execute"]
         assert Execution.objects.get().status == status
 
+    def test_a_row_that_never_ends_is_complained_of(self, slow, hand, settings, caplog):
+        row = several(1)[0]
+        hand.take(dispatch.check_and_commit, row.pk)
+        eventually(lambda: slow.came)
+        hand.take(dispatch.check_and_commit, row.pk)
+        assert not caplog.records
+        settings.EXECUTION_LEASE_SECONDS = 0
+        hand.take(dispatch.check_and_commit, row.pk)
+        assert str(row.pk) in caplog.text
+        slow.go_on.set()
+
 
 class TestAStop:
     def test_what_only_waits_is_left_in_its_row(self, slow, hand):
