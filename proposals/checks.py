@@ -6,7 +6,7 @@ started before an amendment never lands after it.
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +15,11 @@ from django.db import transaction
 
 from ledger import clock, entries
 from ledger.canonical import canonical, digest
-from proposals import comments, crashpoints, gate, observing, seats, spending, touched
+from proposals import comments, crashpoints, freezing, gate, observing, seats, spending, touched
 from proposals.exceptions import ActionError, OverBudget
 from proposals.gate import Findings
 from proposals.lifecycle import Status, transition
-from proposals.models import Check, Execution, Proposal, Revision
+from proposals.models import Agent, Check, Execution, Proposal, Revision
 from proposals.policy import Effect, RuleData, Verdict
 from proposals.redaction import redact
 from proposals.registry import registry
@@ -125,7 +125,6 @@ def seen_bytes(proposal: Proposal, check: Check) -> bytes:
     return canonical(seen(proposal, check.revision, findings, verdict))
 
 
-@transaction.atomic
 def land(
     started: Proposal,
     revision: Revision,
@@ -133,7 +132,30 @@ def land(
     verdict: Verdict,
     in_force: list[RuleData],
 ) -> UUID | None:
-    """Store the check and move the proposal on, unless round or status have moved meanwhile."""
+    """Store the check and move the proposal on, unless round or status have moved meanwhile.
+
+    A refusal that suspends the agent begins again from the gate, which comes before the proposal
+    (`freezing`): so it is stored with its suspension, or, if this process dies, not at all.
+    """
+    try:
+        return landed(started, revision, findings, verdict, in_force)
+    except OverBudget:
+        with transaction.atomic():
+            freezing.take_gate()
+            return landed(started, revision, findings, verdict, in_force, may_suspend=True)
+
+
+@transaction.atomic
+def landed(
+    started: Proposal,
+    revision: Revision,
+    findings: Findings,
+    verdict: Verdict,
+    in_force: list[RuleData],
+    *,
+    may_suspend: bool = False,
+) -> UUID | None:
+    """One try at landing a check. Raises OverBudget, and stores nothing, if it may not suspend."""
     proposal = Proposal.objects.select_related("agent", "run").lock(started.pk)
     if proposal.status != Status.SUBMITTED or proposal.round != started.round:
         return None
@@ -141,6 +163,19 @@ def land(
     verdict = never_looser(proposal, revision, verdict)
     check = written_down(proposal, revision, findings, verdict, in_force, now)
     check.save(force_insert=True)
+    enter(proposal, check, now)
+    try:
+        with transaction.atomic():
+            spending.reserve(proposal, revision.params, check)
+    except OverBudget as error:
+        if spending.suspends(error, exceeding(proposal, check)) and not may_suspend:
+            raise
+        over_budget(proposal, check, error, now)
+        return None
+    return move_on(proposal, revision, check, now)
+
+
+def enter(proposal: Proposal, check: Check, now: datetime) -> None:
     entries.append(
         chain=proposal,
         kind="proposal.checked",
@@ -148,7 +183,7 @@ def land(
         at=now,
         body={
             "round": check.round,
-            "revision": revision.number,
+            "revision": check.revision.number,
             "digest": check.digest,
             "tier": check.tier,
             "effect": check.effect,
@@ -161,13 +196,6 @@ def land(
         | touched.of_check(proposal, check),
         **proposal.look_ups(),
     )
-    try:
-        with transaction.atomic():
-            spending.reserve(proposal, revision.params, check)
-    except OverBudget as error:
-        over_budget(proposal, check, error, now)
-        return None
-    return move_on(proposal, revision, check, now)
 
 
 def written_down(
@@ -223,10 +251,14 @@ def over_budget(proposal: Proposal, check: Check, error: OverBudget, now: Any) -
             reason=str(error)[:500],
             error=refusal,
         )
-    # What a person asked for instead is no excess of the agent's, and nothing to suspend it for.
-    if proposal.agent is not None and check.revision.author == proposal.agent.actor:
-        run = proposal.run.name if proposal.run else ""
-        spending.refuse(error, agent=proposal.agent, run=run)
+    if (agent := exceeding(proposal, check)) is not None:
+        spending.refuse(error, agent=agent, run=proposal.run.name if proposal.run else "")
+
+
+def exceeding(proposal: Proposal, check: Check) -> Agent | None:
+    """The agent whose excess this is; what a person asked for instead is not the agent's."""
+    agent = proposal.agent
+    return agent if agent is not None and check.revision.author == agent.actor else None
 
 
 def never_looser(proposal: Proposal, revision: Revision, verdict: Verdict) -> Verdict:

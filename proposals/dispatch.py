@@ -1,7 +1,8 @@
 """From a row to a worker, and what the clock does when no worker comes.
 
 Nothing here decides anything: it finds rows that want work and calls the one function that works
-on them. The clock first rings again, and where nobody answers, does the work itself.
+on them. The clock first rings again, and where nobody answers, the work is done beside it (`hand`),
+so that no target which takes its time keeps it from anything else.
 """
 
 import logging
@@ -14,7 +15,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Q
-from django.db.models.functions import Left
+from django.db.models.functions import Coalesce, Left
 
 from budgets import refusals
 from ledger import clock
@@ -36,13 +37,25 @@ def check_and_commit(proposal_id: UUID | str) -> None:
         execution.run(execution_id)
 
 
+def attempt(work: Callable[[UUID], object], row_id: UUID) -> None:
+    """Work on one row; whatever it does, the other rows get their turn, and it gets another."""
+    try:
+        work(row_id)
+    except DatabaseError:
+        raise  # not the row's fault, and the same for all of them
+    except Exception:
+        logger.exception("The clock could not work on %s", row_id)
+
+
 @dataclass
 class Sweep:
     """One pass over all rows that want work. Remembers what it has rung for, to ring once.
 
-    A row that wants work again later, such as an unknown outcome, is rung for again.
+    A row that wants work again later, such as an unknown outcome, is rung for again. `do` is what
+    sees to a row whose bell went unanswered: here and now, unless it is told otherwise.
     """
 
+    do: Callable[[Callable[[UUID], object], UUID], None] = attempt
     rung: dict[tuple[UUID, datetime], datetime] = field(default_factory=dict)
 
     def run(self) -> int:
@@ -50,19 +63,16 @@ class Sweep:
         now = clock.now()
         quiet = now - timedelta(seconds=1)
         submitted = Proposal.objects.to_check().filter(due_at__lte=quiet).order_by("due_at")
-        queued = Execution.objects.due(now).order_by("run_after")
+        queued = Execution.objects.due(now).filter(run_after__lte=quiet)
+        unknown = Execution.objects.to_ask(now)
         touched = self.answer(
             submitted.values_list("pk", "due_at")[:BATCH], "proposals.check", check_and_commit, now
         )
         touched += self.answer(
-            queued.filter(run_after__lte=quiet).values_list("pk", "run_after")[:BATCH],
-            "proposals.execute",
-            execution.run,
-            now,
+            since(queued, "run_after")[:BATCH], "proposals.execute", execution.run, now
         )
-        unknown = Execution.objects.to_ask(now).order_by("ask_at")
         touched += self.answer(
-            unknown.values_list("pk", "ask_at")[:BATCH], "proposals.resolve", resolving.run, now
+            since(unknown, "ask_at")[:BATCH], "proposals.resolve", resolving.run, now
         )
         touched += expire(now) + recheck_for_new_rules() + recheck_for_new_tables()
         touched += undo_runs(now) + rule_hits.sum_up() + refusals.sum_up()
@@ -77,30 +87,29 @@ class Sweep:
         work: Callable[[UUID], object],
         now: datetime,
     ) -> int:
-        """Ring for rows that nobody took; do the work for those whose bell went unanswered."""
+        """Ring for rows that nobody took; do the work for those whose bell went unanswered.
+
+        What has waited that long already is rung for as well: then workers share what piled up.
+        """
         patience = timedelta(seconds=settings.BELL_ANSWER_SECONDS)
         touched = 0
-        for row_id, since in due:
-            rung_at = self.rung.get((row_id, since))
-            if rung_at is None and now - since < patience and bell.send(task, row_id):
-                self.rung[row_id, since] = now
+        for row_id, due_at in due:
+            rung_at = self.rung.get((row_id, due_at))
+            if rung_at is None and bell.send(task, row_id) and now - due_at < patience:
+                self.rung[row_id, due_at] = now
             elif rung_at is None or now - rung_at >= patience:
-                self.rung[row_id, since] = now
-                attempt(work, row_id)
+                self.rung[row_id, due_at] = now
+                self.do(work, row_id)
             else:
                 continue
             touched += 1
         return touched
 
 
-def attempt(work: Callable[[UUID], object], row_id: UUID) -> None:
-    """Work on one row; whatever it does, the other rows get their turn, and it gets another."""
-    try:
-        work(row_id)
-    except DatabaseError:
-        raise  # not the row's fault, and the same for all of them
-    except Exception:
-        logger.exception("The clock could not work on %s", row_id)
+def since(executions: Any, field: str) -> Any:
+    """Their ids, and since when each is due: what a worker left behind, since its lease ended."""
+    due_at = Coalesce("lease_until", field)
+    return executions.annotate(since=due_at).order_by("since").values_list("pk", "since")
 
 
 def expire(now: datetime) -> int:

@@ -2,6 +2,10 @@
 
 Whoever records an intent holds the gate shared, whoever freezes takes it alone: so an intent is
 either committed before the freeze, or sees it. On SQLite the one writer is the gate.
+
+Lock order: the gate, shared or alone, comes before any row. An intent holds the gate and wants its
+proposal; whoever held that and wanted the gate would wait for it for ever. In whichever transaction
+somebody may be suspended or something frozen, `take_gate` is therefore the first to lock.
 """
 
 from django.db import connection
@@ -18,7 +22,11 @@ def hold_gate() -> None:
 
 
 def take_gate() -> None:
-    """Wait until no intent is under way, and let none begin until this transaction ends."""
+    """Wait until no intent is under way, and let none begin until this transaction ends.
+
+    Call it before anything else that locks, also where a verb that takes it is called in a
+    transaction: a second time it costs nothing.
+    """
     lock("pg_advisory_xact_lock")
 
 

@@ -78,11 +78,20 @@ def over_budget(shortage: Shortage) -> OverBudget:
     )
 
 
+def suspends(error: OverBudget, agent: Agent | None) -> bool:
+    """Whether this refusal suspends the agent whose excess it is."""
+    shortage: Shortage = error.facts["shortage"]
+    return shortage.suspends and agent is not None and not agent.is_suspended
+
+
 def refuse(error: OverBudget, *, agent: Agent, run: str, times: int = 1) -> None:
-    """Enter a refusal in the ledger, summed; and suspend the agent where the budget says so."""
+    """Enter a refusal in the ledger, summed; and suspend the agent where the budget says so.
+
+    Whoever calls it in a transaction has taken the gate first, if it `suspends`.
+    """
     shortage: Shortage = error.facts["shortage"]
     refusals.note(shortage, agent=str(agent.pk), agent_name=agent.name, run=run, times=times)
-    if shortage.suspends and not agent.is_suspended:
+    if suspends(error, agent):
         stopping.set_suspended(
             agent_id=agent.pk,
             is_suspended=True,

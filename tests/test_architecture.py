@@ -16,6 +16,7 @@ VERBS = (
     "execution",
     "settling",
     "dispatch",
+    "hand",
     "gate",
     "seats",
     "idempotency",

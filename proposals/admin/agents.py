@@ -128,8 +128,7 @@ class AgentAdmin(EditableAdmin):
             obj.pk, obj._state.adding = made.pk, False
             obj.refresh_from_db()
             return
-        if "owner" in form.changed_data:
-            services.change_agent(agent_id=obj.pk, owner=obj.owner, person=request.user)
+        # One transaction for the whole page, so what takes the gate comes first.
         if {"is_suspended", "suspended_reason"} & set(form.changed_data):
             services.set_suspended(
                 agent_id=obj.pk,
@@ -137,6 +136,8 @@ class AgentAdmin(EditableAdmin):
                 reason=obj.suspended_reason,
                 person=request.user,
             )
+        if "owner" in form.changed_data:
+            services.change_agent(agent_id=obj.pk, owner=obj.owner, person=request.user)
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         formset.save(commit=False)

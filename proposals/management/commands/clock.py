@@ -16,6 +16,7 @@ from ledger import clock, counting, days, heartbeat, sealer
 from ledger.patrol import Patrol
 from proposals import leadership, services
 from proposals.dispatch import Sweep
+from proposals.hand import Hand
 from proposals.notices.finder import Finder
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,10 @@ class Command(BaseCommand):
         parser.add_argument("--interval", type=float, default=1.0, help="seconds between passes")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        hand = Hand()
+        sweep = Sweep() if options["once"] else Sweep(hand.take)
         jobs = (
-            *(Sweep().run, beat, sealer.tick, Pruning().run, Tidying().run, Finder().run),
+            *(sweep.run, beat, sealer.tick, Pruning().run, Tidying().run, Finder().run),
             *(days.tick, Patrol().run, counting.tick),
         )
         if options["once"]:
@@ -50,6 +53,7 @@ class Command(BaseCommand):
                 logger.warning("This clock %s now", "leads" if leads else "stands by")
             for job in jobs if leads else ():
                 attempt(job)
+        attempt(hand.stop)
 
 
 def beat() -> None:

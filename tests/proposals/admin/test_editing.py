@@ -171,7 +171,7 @@ def test_an_agent_changes_owner_is_suspended_and_resumed_by_an_operator_alone(pa
     services.set_suspended(agent_id=agent.pk, is_suspended=False, person=operator)
     agent.refresh_from_db()
     assert (agent.is_suspended, agent.suspended_reason) == (False, "")
-    assert of_agent(agent)[told:] == ["agent.changed", "agent.suspended", "agent.resumed"]
+    assert of_agent(agent)[told:] == ["agent.suspended", "agent.changed", "agent.resumed"]
     assert [one.history_user for one in agent.history.all()[1:3]] == [paula.person] * 2
     history = text_of(paula.get(address(Agent, "history", agent.pk)))
     assert "It loops." in history
