@@ -15,7 +15,7 @@ from ledger.canonical import canonical
 from ledger.export import Export, ExportRefused
 from ledger.finding import Filters
 from ledger.models import Leaf
-from proposals import checks, story, text
+from proposals import bound, story, text
 from proposals.story import Cell, Link, Section, Story
 
 MOST_ENTRIES = 500
@@ -58,7 +58,7 @@ def files(told: Story, started: Export) -> dict[str, bytes]:
     check = told.check
     made = {}
     if check is not None:
-        made[SEEN] = checks.seen_bytes(told.proposal, check)
+        made[SEEN] = bound.seen_bytes(told.proposal, check)
     made[STORY] = canonical(as_json(told))
     page = {
         "story": told,

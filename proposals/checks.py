@@ -14,8 +14,17 @@ from django.conf import settings
 from django.db import transaction
 
 from ledger import clock, entries
-from ledger.canonical import canonical, digest
-from proposals import comments, crashpoints, freezing, gate, observing, seats, spending, touched
+from proposals import (
+    bound,
+    comments,
+    crashpoints,
+    freezing,
+    gate,
+    observing,
+    seats,
+    spending,
+    touched,
+)
 from proposals.exceptions import ActionError, OverBudget
 from proposals.gate import Findings
 from proposals.lifecycle import Status, transition
@@ -27,12 +36,14 @@ from proposals.targets import wiring
 
 logger = logging.getLogger(__name__)
 ACTOR = "system:checks"
+ALTERED_BEFORE = "The check before this one was changed from outside, so people must look."
 
 
 def run(proposal_id: UUID | str) -> UUID | None:
     """Check a submitted proposal. Returns the execution to go on with, if one is now queued.
 
-    Tolerates a proposal that is gone on, and being called twice at once.
+    Tolerates a proposal that is gone on, and being called twice at once. Content that is not what
+    the ledger committed to is not even previewed: people look, and nobody can approve it.
     """
     proposal = (
         Proposal.objects.to_check()
@@ -44,7 +55,10 @@ def run(proposal_id: UUID | str) -> UUID | None:
         return None
     revision = proposal.revision()
     in_force = gate.rules()
-    findings = examine(proposal.action, revision.params)
+    if altered := bound.altered_content(proposal, revision):
+        findings = Findings(error=str(altered))
+    else:
+        findings = examine(proposal.action, revision.params)
     crashpoints.reach("check.previewed")
     verdict = gate.judge(proposal, revision, findings, in_force)
     execution_id = land(proposal, revision, findings, verdict, in_force)
@@ -87,42 +101,10 @@ def definition_of(action_name: str, params: dict[str, Any]) -> str | None:
         return None
 
 
-def seen_digest(
-    proposal: Proposal, revision: Revision, findings: Findings, verdict: Verdict
-) -> str:
-    """Names what a person approves: equal facts, equal digest."""
-    return digest(seen(proposal, revision, findings, verdict))
-
-
-def seen(
-    proposal: Proposal, revision: Revision, findings: Findings, verdict: Verdict
-) -> dict[str, Any]:
-    """What a person approves. Never ids, times or passing values."""
-    return {
-        "action": proposal.action,
-        "params": revision.params,
-        "before": findings.before,
-        "impact": findings.impact,
-        "conflicts": findings.conflicts,
-        "tier": verdict.tier,
-        "effect": verdict.effect,
-        "approvals": verdict.approvals,
-        "groups": sorted(verdict.groups),
-        "compensation": findings.compensation,
-        "error": findings.error,
-    }
-
-
 def comes_out_the_same(proposal: Proposal, check: Check, findings: Findings) -> bool:
     """Whether these findings, under the verdict of that check, are what people approved by it."""
-    again = seen_digest(proposal, check.revision, findings, gate.as_verdict(check))
+    again = bound.seen_digest(proposal, check.revision, findings, gate.as_verdict(check))
     return again == check.digest and findings.base_tier == check.base_tier
-
-
-def seen_bytes(proposal: Proposal, check: Check) -> bytes:
-    """The bytes that a stored check's digest is of, from what is stored of it."""
-    findings, verdict = gate.findings_of(check), gate.as_verdict(check)
-    return canonical(seen(proposal, check.revision, findings, verdict))
 
 
 def land(
@@ -211,7 +193,7 @@ def written_down(
         proposal=proposal,
         revision=revision,
         round=proposal.round,
-        digest=seen_digest(proposal, revision, findings, verdict),
+        digest=bound.seen_digest(proposal, revision, findings, verdict),
         sentence=sentence(proposal.action, revision.params),
         before=findings.before,
         after=findings.after,
@@ -262,8 +244,13 @@ def exceeding(proposal: Proposal, check: Check) -> Agent | None:
 
 
 def never_looser(proposal: Proposal, revision: Revision, verdict: Verdict) -> Verdict:
-    """A proposal that waits for people keeps waiting when the rules become looser meanwhile."""
+    """A proposal that waits for people keeps waiting when the rules become looser meanwhile.
+
+    What an altered check says it waited for counts for nothing: people must look.
+    """
     earlier = proposal.current_check
+    if earlier is not None and bound.digest_of(proposal, earlier) != earlier.digest:
+        return gate.needs_people(verdict, "altered", ALTERED_BEFORE)
     if earlier is None or earlier.revision_id != revision.pk or earlier.effect != Effect.REVIEW:
         return verdict
     if verdict.effect is Effect.ALLOW:

@@ -81,6 +81,10 @@ class StaleDigest(ProposalError):
     code = "stale-digest"
 
 
+class AlteredSince(StaleDigest):
+    """What is stored is not what was checked: it was changed from outside."""
+
+
 class NotEligible(ProposalError):
     """You may not take this decision."""
 

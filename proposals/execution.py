@@ -24,6 +24,7 @@ from budgets.exceptions import BudgetExceeded
 from ledger import clock
 from proposals import (
     attempts,
+    bound,
     breakers,
     checks,
     crashpoints,
@@ -37,7 +38,13 @@ from proposals import (
     undone,
 )
 from proposals.attempts import WORKER, Claim, record
-from proposals.exceptions import StaleTarget, TargetRefused, TargetUnavailable, VoidedKey
+from proposals.exceptions import (
+    OutcomeUnknown,
+    StaleTarget,
+    TargetRefused,
+    TargetUnavailable,
+    VoidedKey,
+)
 from proposals.lifecycle import Status
 from proposals.models import Exchange, Execution, Proposal
 from proposals.policy import Effect
@@ -57,10 +64,7 @@ def run(execution_id: UUID | str) -> None:
         return
     crashpoints.reach("claim.done")
     if claim.refusal:
-        if claim.had_intent:
-            settling.close_unapplied(claim, settling.give_back, claim.refusal)
-        else:
-            settling.give_back(claim, claim.refusal)
+        stand_down(claim)
         return
     if not claim.execution.is_transactional and not prepare(claim):
         return
@@ -70,6 +74,19 @@ def run(execution_id: UUID | str) -> None:
     crashpoints.reach("intent.done")
     write(claim)
     crashpoints.reach("settle.done")
+
+
+def stand_down(claim: Claim) -> None:
+    """End an attempt that must not be applied after all, by what speaks against it."""
+    altered = isinstance(claim.refusal, bound.Altered)
+    if altered and claim.had_intent and claim.refusal is bound.Altered.CONTENT:
+        settling.lose_sight(claim, OutcomeUnknown(claim.refusal))
+        return
+    close = settling.fail_as_altered if altered else settling.give_back
+    if claim.had_intent:
+        settling.close_unapplied(claim, close, claim.refusal)
+    else:
+        close(claim, claim.refusal)
 
 
 def write(claim: Claim) -> None:
@@ -197,6 +214,8 @@ def objection(proposal: Proposal, execution: Execution, now: datetime) -> str:
         return observing.SENTENCE
     if proposal.status != Status.APPROVED or proposal.current_check_id != check.pk:
         return "The approval was for another check."
+    if altered := bound.altered(proposal, check):
+        return altered
     if proposal.expires_at <= now:
         return "The proposal expired before it was committed."
     if execution.fence >= settings.EXECUTION_MAX_ATTEMPTS:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -94,6 +95,58 @@ def recomputed(revision: Revision) -> str:
         parts,
     ]
     return salted("revision/v1", revision.salt, whole)
+
+
+@dataclass(frozen=True)
+class Said:
+    """The last that the ledger of a proposal says of its content, and of a check of it."""
+
+    revision: int = 0
+    content: str = ""
+    evidence: tuple[str, ...] = ()
+    checked: tuple[int, int, str] | None = None  # round, revision, digest
+
+
+def said_of(proposal: Proposal) -> Said:
+    """Read it, in one statement. Of an entry that cannot be read, nothing was said."""
+    kinds = ["proposal.submitted", "proposal.checked"]
+    found = LedgerEntry.objects.filter(stream=proposal.stream, kind__in=kinds)
+    bodies: dict[str, dict[str, Any]] = {}
+    for kind, canonical in found.order_by("number").values_list("kind", "canonical"):
+        body = readable(canonical)
+        if kind == "proposal.checked" or "content" in body or not body:
+            bodies[kind] = body
+    content, check = (bodies.get(kind, {}) for kind in kinds)
+    return Said(
+        revision=content.get("revision", 0),
+        content=content.get("content", ""),
+        evidence=tuple(content.get("evidence", ())),
+        checked=(check["round"], check["revision"], check["digest"]) if check else None,
+    )
+
+
+def readable(canonical: Any) -> dict[str, Any]:
+    try:
+        body = json.loads(bytes(canonical))["body"]
+    except (ValueError, KeyError, TypeError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def is_as_recorded(proposal: Proposal, revision: Revision, said: Said) -> bool:
+    """Whether this is the last content that the ledger committed to, unchanged.
+
+    Evidence counts by its recorded commitment, so that erasing some of it changes nothing here.
+    """
+    whole = [
+        proposal.action,
+        revision.params,
+        revision.rationale,
+        revision.context,
+        list(said.evidence),
+    ]
+    again = salted("revision/v1", revision.salt, whole)
+    return revision.number == said.revision and again == said.content
 
 
 def salted(domain: str, salt: Any, value: Any) -> str:

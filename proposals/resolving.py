@@ -22,7 +22,7 @@ from django.conf import settings
 from django.db import transaction
 
 from ledger import clock
-from proposals import attempts, breakers, checks, crashpoints, exchanges, freezing, settling
+from proposals import attempts, bound, breakers, checks, crashpoints, exchanges, freezing, settling
 from proposals.attempts import WORKER, Claim, record
 from proposals.exceptions import TargetRefused, TargetUnavailable
 from proposals.lifecycle import Status
@@ -133,8 +133,9 @@ def take(execution_id: UUID | str) -> Claim | None:
         execution.last_unclear_at = now
     params = execution.of_check.revision.params
     step = next_step(execution, proposal.action, params, now)
-    if step is None or is_changed(proposal, execution):
-        leave_to_people(proposal, execution, CHANGED if step else "")
+    changed = changed_since(proposal, execution) if step else ""
+    if step is None or changed:
+        leave_to_people(proposal, execution, changed)
         return None
     if later := hindrance(proposal, execution, step, now):
         put_off(execution, later)
@@ -172,10 +173,13 @@ def next_step(
         return None
 
 
-def is_changed(proposal: Proposal, execution: Execution) -> bool:
-    """Whether people changed how this is sent: the key must never carry another request."""
-    params = execution.of_check.revision.params
-    return checks.definition_of(proposal.action, params) != execution.of_check.definition
+def changed_since(proposal: Proposal, execution: Execution) -> str:
+    """Why this would be another request than the one sent: a key must never carry two."""
+    check = execution.of_check
+    if altered := bound.altered(proposal, check):
+        return altered
+    now = checks.definition_of(proposal.action, check.revision.params)
+    return CHANGED if now != check.definition else ""
 
 
 def hindrance(

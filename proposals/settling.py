@@ -197,12 +197,12 @@ FAILURES = {
 
 
 @transaction.atomic
-def fail(claim: Claim, reason: str, *, end: End = End.REFUSED) -> None:
+def fail(claim: Claim, reason: str, *, end: End = End.REFUSED, code: str = "") -> None:
     """Record that the target definitely did not take it. A person may retry."""
     proposal = Proposal.objects.select_related("agent", "run").lock(claim.proposal.pk)
     now = clock.now()
     reason = redact(reason)
-    error = {"code": FAILURES[end], "detail": reason[:500], "retryable": True}
+    error = {"code": code or FAILURES[end], "detail": reason[:500], "retryable": True}
     if not attempts.mine(
         claim.execution,
         status=Execution.Status.FAILED,
@@ -222,6 +222,11 @@ def fail(claim: Claim, reason: str, *, end: End = End.REFUSED) -> None:
         reason=reason[:500],
         error=error,
     )
+
+
+def fail_as_altered(claim: Claim, reason: str) -> None:
+    """Nothing was written, because what is stored is not what was approved. See `bound`."""
+    fail(claim, reason, end=End.STALE, code="altered")
 
 
 @transaction.atomic

@@ -11,7 +11,7 @@ from django.urls import reverse
 from ledger.models import LedgerEntry
 from ledger.proving import StreamProof, prove
 from ledger.readonly_admin import precise
-from proposals import asides, authors, checks, gate, narrative, seats
+from proposals import asides, authors, bound, checks, narrative, seats
 from proposals.exceptions import NotFound
 from proposals.lifecycle import Status
 from proposals.models import Check, Execution, Proposal, Review, Revision, Rule
@@ -267,8 +267,7 @@ def is_as_approved(source: Sources) -> bool:
     check = source.check
     if check is None:
         return False
-    findings, verdict = gate.findings_of(check), gate.as_verdict(check)
-    return checks.seen_digest(source.proposal, check.revision, findings, verdict) == check.digest
+    return bound.digest_of(source.proposal, check) == check.digest
 
 
 def independence(source: Sources, review: Review) -> str:

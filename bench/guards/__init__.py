@@ -5,6 +5,7 @@ constraint is the guard.
 """
 
 from bench.guards import (
+    altered,
     budgets,
     comments,
     commit,
@@ -26,6 +27,7 @@ from bench.guards import (
 from bench.guards.guard import Guard
 
 ROOMS = (
+    altered,
     budgets,
     comments,
     commit,

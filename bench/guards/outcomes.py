@@ -90,7 +90,7 @@ GUARDS = [
     Guard(
         "a key never carries another request",
         "proposals/resolving.py",
-        "if step is None or is_changed(proposal, execution):",
+        "if step is None or changed:",
         "if step is None:",
         "tests/proposals/test_outcomes.py",
     ),

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.http import HttpResponse
 
-from proposals import checks, live
+from proposals import bound, live
 from proposals.console import diff, meant, presenters
 from proposals.models import Check, Proposal, Review, Revision
 from proposals.registry import Call
@@ -120,7 +120,7 @@ class Raw:
     """The bytes of a check that are hashed, and what they hash to."""
 
     def __init__(self, proposal: Proposal, check: Check, file_url: str) -> None:
-        self.content = checks.seen_bytes(proposal, check)
+        self.content = bound.seen_bytes(proposal, check)
         self.digest = f"sha256:{hashlib.sha256(self.content).hexdigest()}"
         self.is_as_stored = self.digest == check.digest
         self.file_url = file_url

@@ -12,7 +12,7 @@ from proposals.exceptions import AlreadyDecided, IllegalTransition, NotEligible,
 from proposals.lifecycle import OPEN, Status, require
 from proposals.models import Proposal, Resolution, Review
 from proposals.policy import Effect
-from proposals.services.decisions import invalid, let_through
+from proposals.services.decisions import doubted, invalid, let_through
 
 LONGEST_REASON = 500
 
@@ -102,6 +102,8 @@ def go_on(proposal: Proposal, comment: Review, resolved: Resolution) -> None:
     is_for_people = check.effect == Effect.REVIEW
     given = seats.approvals(proposal, check) if is_for_people else []
     if checks.follows(proposal, check, len(given)) is not Status.APPROVED:
+        return
+    if doubted(proposal, check):
         return
     facts = {"digest": check.digest, "resolved": comment.pk}
     let_through(

@@ -8,9 +8,10 @@ from django.conf import settings
 from django.db import transaction
 
 from ledger import clock, entries
-from proposals import authors, bell, comments, rights, seats
+from proposals import authors, bell, bound, comments, rights, seats
 from proposals.exceptions import (
     AlreadyDecided,
+    AlteredSince,
     IllegalTransition,
     InvalidRequest,
     NotEligible,
@@ -24,9 +25,9 @@ from proposals.registry import Tier
 from proposals.services.claiming import release_review_claim
 
 HIGH_TIER_REASON_LENGTH = 15
+CHECKS = "system:checks"
 
 
-@transaction.atomic
 def review(
     *,
     proposal_id: UUID,
@@ -48,13 +49,36 @@ def review(
     everybody from approving until it is resolved, over re-checks and new revisions too.
     `authenticated_at` is when they last proved who they are: a door that does not say cannot have
     anything approved at high tier. Raises StaleDigest when what they saw is no longer current,
+    AlteredSince when what is stored is not what was checked, which then is checked anew,
     NotEligible with the reason why they may not decide, AlreadyDecided, IllegalTransition,
     InvalidRequest naming the field, or, when nothing else is in the way, SignInTooOld.
     """
+    with transaction.atomic():
+        proposal, check = shown(proposal_id, digest)
+        verdict = choice(decision)
+        altered = doubted(proposal, check) if verdict is Review.Decision.APPROVE else None
+        if not altered:
+            refuse_ineligible(reviewer, proposal, check, verdict)
+            complete(check, verdict, reason, reason_code, fact)
+            place = comments.placed(check, verdict, about, field, blocks)
+            if verdict is Review.Decision.APPROVE and is_high(check):
+                require_recent(authenticated_at)
+            said = reason.strip()
+            stored = store(
+                proposal, check, reviewer, verdict, said, reason_code, is_for_agent, place
+            )
+            follow(proposal, check, stored)
+            release_review_claim(proposal_id=proposal.pk, person=reviewer)
+    if altered:  # only now, so that the new check and its reason stay
+        raise AlteredSince(f"{altered} It is being checked anew.")
+    return proposal
+
+
+def shown(proposal_id: UUID, digest: str) -> tuple[Proposal, Check]:
+    """The locked proposal, still pending, and its check, if that is the one with this digest."""
+    related = ("agent__owner", "proposer", "run")
     try:
-        proposal = Proposal.objects.select_related("agent__owner", "proposer", "run").lock(
-            proposal_id
-        )
+        proposal = Proposal.objects.select_related(*related).lock(proposal_id)
     except Proposal.DoesNotExist:
         raise NotFound from None
     check = proposal.current_check
@@ -63,17 +87,21 @@ def review(
     require(proposal, Status.PENDING)
     if check is None:
         raise IllegalTransition("The checks have not run yet.", status=proposal.status)
-    verdict = choice(decision)
-    refuse_ineligible(reviewer, proposal, check, verdict)
-    complete(check, verdict, reason, reason_code, fact)
-    place = comments.placed(check, verdict, about, field, blocks)
-    if verdict is Review.Decision.APPROVE and is_high(check):
-        require_recent(authenticated_at)
-    said = reason.strip()
-    stored = store(proposal, check, reviewer, verdict, said, reason_code, is_for_agent, place)
-    follow(proposal, check, stored)
-    release_review_claim(proposal_id=proposal.pk, person=reviewer)
-    return proposal
+    return proposal, check
+
+
+def doubted(proposal: Proposal, check: Check) -> bound.Altered | None:
+    """What of a locked proposal is not as it was checked: then that is entered, and it is checked
+    anew and waits for people again.
+
+    Nobody could know what they approve; to reject it, or to ask for changes, stays possible.
+    """
+    altered = bound.altered(proposal, check)
+    if altered:
+        facts = {"reason": altered, "digest": check.digest}
+        transition(proposal, Status.SUBMITTED, actor=CHECKS, body=facts, reason=str(altered))
+        bell.ring_check(proposal.pk)
+    return altered
 
 
 def choice(decision: str) -> Review.Decision:

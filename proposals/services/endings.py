@@ -8,7 +8,7 @@ from django.db import transaction
 
 from ledger import clock
 from ledger.canonical import digest
-from proposals import bell, rights, settling, undone
+from proposals import bell, bound, rights, settling, undone
 from proposals.exceptions import (
     ActionError,
     AlreadyUndone,
@@ -151,8 +151,9 @@ def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
 def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
     """Settle an unknown outcome by asking the target: was the key applied? If not, void it.
 
-    Only actions that share a transaction with their receipt can be asked like this. Raises
-    NotEligible, IllegalTransition, or whatever keeps the target from answering.
+    Only actions that share a transaction with their receipt can be asked like this, and only while
+    the content is as recorded. Raises NotEligible, IllegalTransition, or whatever keeps the target
+    from answering.
     """
     require_right(person, rights.RETRY, "Reconciling takes the right of an operator.")
     if not reason.strip():
@@ -164,6 +165,10 @@ def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
         raise IllegalTransition(
             "This target keeps no receipt that could be asked for: say what you found there.",
             status=proposal.status,
+        )
+    if altered := bound.altered_content(proposal, execution.of_check.revision):
+        raise IllegalTransition(
+            f"{altered} Where its key was used cannot be told from that.", status=proposal.status
         )
     outcome = void(proposal, execution)
     compensation = outcome.compensation if outcome else None

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, connection, connections, transaction
 
 from bench.chaos.story import Story
 from ledger.models import LedgerEntry
@@ -453,6 +453,15 @@ class TestTheLastResolution:
         assert len(approved.body["approvals"]) == 2
         work()
         assert fresh(proposal).status == "committed"
+
+    def test_lets_through_nothing_that_was_changed_since_it_was_checked(self):
+        written = enough_but_for_a_comment()
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE proposals_check SET compensation = NULL")
+        proposal = resolve(written, senior("sue"))
+        assert proposal.status == "submitted"
+        assert "changed from outside" in proposal.reason
+        assert not Execution.objects.exists()
 
     def test_waits_for_the_others(self):
         written = enough_but_for_a_comment()

@@ -1,0 +1,91 @@
+"""What an approval is bound to, held against what is stored now.
+
+A digest that is only compared with itself binds nothing: whoever can write to the tables of
+revisions and checks could change a word and leave the digest. So it is made anew from the rows that
+a write would be made from, and compared with what the ledger says was checked last; and the content
+with the salted commitment that the ledger holds of it. A changed digest is found like a changed
+word, and so are both together.
+
+What is found goes to people. Before a decision, nobody's approval is taken: it is checked anew, and
+waits for people again. At the claim, nothing is written and it has FAILED: to give it back like a
+moved target would write in the same second, by approvals that still count and with nobody told that
+somebody writes to these tables. A person may retry, which checks anew. After an intent, the values
+that tell where the key was used are not trusted either, so then it is UNKNOWN. Content that was
+changed is never previewed, so no check of it can be approved; it is rejected, or amended by whoever
+proposed it.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from ledger.canonical import canonical, digest
+from proposals import gate, proof
+from proposals.gate import Findings
+from proposals.models import Check, Proposal, Revision
+from proposals.policy import Verdict
+
+
+class Altered(StrEnum):
+    """What was changed since, as a sentence for people."""
+
+    CONTENT = "What is stored is not what was proposed: it was changed from outside."
+    CHECK = "What is stored of the check is not what was checked: it was changed from outside."
+
+
+def seen_digest(
+    proposal: Proposal, revision: Revision, findings: Findings, verdict: Verdict
+) -> str:
+    """Names what a person approves: equal facts, equal digest."""
+    return digest(seen(proposal, revision, findings, verdict))
+
+
+def seen(
+    proposal: Proposal, revision: Revision, findings: Findings, verdict: Verdict
+) -> dict[str, Any]:
+    """What a person approves. Never ids, times or passing values."""
+    return {
+        "action": proposal.action,
+        "params": revision.params,
+        "before": findings.before,
+        "impact": findings.impact,
+        "conflicts": findings.conflicts,
+        "tier": verdict.tier,
+        "effect": verdict.effect,
+        "approvals": verdict.approvals,
+        "groups": sorted(verdict.groups),
+        "compensation": findings.compensation,
+        "error": findings.error,
+    }
+
+
+def seen_bytes(proposal: Proposal, check: Check) -> bytes:
+    """The bytes that a stored check's digest is of, from what is stored of it."""
+    findings, verdict = gate.findings_of(check), gate.as_verdict(check)
+    return canonical(seen(proposal, check.revision, findings, verdict))
+
+
+def digest_of(proposal: Proposal, check: Check) -> str:
+    """The digest made anew from what is stored of a check; empty for what cannot be read as one."""
+    findings = gate.findings_of(check)
+    try:
+        return seen_digest(proposal, check.revision, findings, gate.as_verdict(check))
+    except ValueError:
+        return ""
+
+
+def altered(proposal: Proposal, check: Check) -> Altered | None:
+    """What is not stored as it was checked; None when all is. Takes one statement."""
+    said = proof.said_of(proposal)
+    if not proof.is_as_recorded(proposal, check.revision, said):
+        return Altered.CONTENT
+    again = digest_of(proposal, check)
+    if again != check.digest or said.checked != (check.round, check.revision.number, again):
+        return Altered.CHECK
+    return None
+
+
+def altered_content(proposal: Proposal, revision: Revision) -> Altered | None:
+    """Whether the content alone is not what was recorded: what tells where a key was used."""
+    if proof.is_as_recorded(proposal, revision, proof.said_of(proposal)):
+        return None
+    return Altered.CONTENT
