@@ -20,10 +20,15 @@ def right_for(tier: str) -> str:
     return rights.DECIDE if tier in {Tier.LOW, Tier.MEDIUM} else rights.DECIDE_HIGH
 
 
+def owns_agent(user: Any, proposal: Proposal) -> bool:
+    """Whether this person, by whatever account, answers for the agent that asked."""
+    return proposal.agent is not None and person(user) == person(proposal.agent.owner)
+
+
 def dependence(user: Any, proposal: Proposal) -> str:
     """Why this person is not independent of the proposal; empty if they are."""
-    if proposal.agent and person(user) == person(proposal.agent.owner):
-        return f"You own the agent {proposal.agent.name}, and nobody decides on their own agent."
+    if owns_agent(user, proposal):
+        return f"You own the agent {proposal.agent}, and nobody decides on their own agent."
     if proposal.proposer_id and person(user) == person(proposal.proposer):
         return "You proposed this, and nobody decides on what they proposed."
     return ""

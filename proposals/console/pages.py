@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from proposals import checks, drafting, live, rights, seats, text
 from proposals.console import (
+    again,
     budgets,
     diff,
     meant,
@@ -26,7 +27,7 @@ from proposals.console.undo_page import named
 from proposals.console.versions import FIELDS, Views
 from proposals.lifecycle import Status
 from proposals.models import Check, Evidence, Proposal, Review, Revision
-from proposals.registry import Call, Delivery, Tier, registry
+from proposals.registry import Call, Tier
 from proposals.services import decisions, rulemaking
 
 VERDICTS = (
@@ -327,18 +328,8 @@ class ReviewPage(Page):
         return reverse("always-allow", args=[self.proposal.pk])
 
     @property
-    def may_retry(self) -> bool:
-        return self.proposal.status == Status.FAILED and rights.has(self.user, rights.RETRY)
-
-    @property
-    def may_reconcile(self) -> bool:
-        """Only what shares a transaction with its receipt can be settled by asking."""
-        if self.proposal.status != Status.UNKNOWN or not rights.has(self.user, rights.RETRY):
-            return False
-        try:
-            return registry.get(self.proposal.action).delivery == Delivery.TRANSACTIONAL
-        except LookupError:
-            return False
+    def again(self) -> again.Again | None:
+        return again.offered(self.user, self.proposal)
 
 
 def undo_sentence(check: Check | None) -> str:
