@@ -78,6 +78,17 @@ def over_budget(shortage: Shortage) -> OverBudget:
     )
 
 
+def with_next_slot(error: OverBudget) -> OverBudget:
+    """The same refusal for a person who pressed a button: also when there is room again."""
+    free_at = error.facts["shortage"].free_at
+    when = (
+        f"There is room for it at {free_at:%Y-%m-%d %H:%M:%S} UTC."
+        if free_at
+        else "Waiting does not help: the budget would have to be raised."
+    )
+    return OverBudget(f"{error} {when}", **error.facts)
+
+
 def refuse(error: OverBudget, *, agent: Agent, run: str, times: int = 1) -> None:
     """Enter a refusal in the ledger, summed; and suspend the agent where the budget says so."""
     shortage: Shortage = error.facts["shortage"]

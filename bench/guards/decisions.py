@@ -129,8 +129,8 @@ GUARDS = [
     Guard(
         "an agent is not suspended for what a person asked",
         "proposals/checks.py",
-        "if proposal.agent is not None and check.revision.author == proposal.agent.actor:",
-        "if proposal.agent is not None:",
+        "return revision.author == asked and not",
+        "return not",
         EDITED,
     ),
     Guard(

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from proposals import checks, drafting, live, rights, seats, text
+from proposals import checks, drafting, gate, live, rights, seats, text
 from proposals.console import (
     again,
     budgets,
@@ -236,7 +236,9 @@ class ReviewPage(Page):
     def _content_banners(self) -> list[Banner]:
         found, check = [], self.check
         if check and check.error:
-            found.append(Banner("The preview failed.", check.error, "warning"))
+            is_full = check.error.startswith(gate.NO_ROOM)
+            title = "A budget is full." if is_full else "The preview failed."
+            found.append(Banner(title, check.error, "warning"))
         if check and check.conflicts:
             found.append(
                 Banner(
@@ -360,8 +362,8 @@ def reason_of(proposal: Proposal) -> str:
 
 
 UNAPPROVABLE = (
-    "Fix: there is nothing definite to approve. The change could not be previewed, or somebody "
-    "changed the target since. It can still be rejected or sent back."
+    "Fix: there is nothing definite to approve. The change could not be previewed or does not "
+    "fit now, or somebody changed the target since. It can still be rejected or sent back."
 )
 REASON = "Required to request changes, reject or comment. Kept in the ledger."
 REASON_AT_HIGH_TIER = (

@@ -8,13 +8,14 @@ from django.db import transaction
 
 from ledger import clock
 from ledger.canonical import digest
-from proposals import bell, rights, seats, settling, undone
+from proposals import bell, rights, seats, settling, spending, undone
 from proposals.exceptions import (
     ActionError,
     AlreadyUndone,
     IllegalTransition,
     NotEligible,
     NotFound,
+    OverBudget,
     TargetUnavailable,
 )
 from proposals.lifecycle import OPEN, Status, require, transition
@@ -135,9 +136,10 @@ def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
     """Try a failed proposal again, from a fresh check and under a new key to the target.
 
     Approvals of an equal check count again, so whoever owns the agent may not; whoever asked for an
-    undo may, as they may ask for it once more. Raises NotEligible, IllegalTransition,
-    InvalidRequest when no reason is given, or AlreadyUndone when another undo took the place of
-    this one.
+    undo may, as they may ask for it once more. It reserves at once, so that a full budget refuses
+    the press and the proposal stays as it is. Raises NotEligible, IllegalTransition, InvalidRequest
+    when no reason is given, AlreadyUndone when another undo took the place of this one, or
+    OverBudget with when there is room.
     """
     proposal = lock(proposal_id)
     if refusal := objection_to_retry(person, proposal):
@@ -147,9 +149,14 @@ def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
     require(proposal, Status.FAILED)
     if undone.is_too_late(proposal):
         raise AlreadyUndone
+    try:
+        reserved = spending.reserve(proposal, proposal.revision().params, proposal.current_check)
+    except OverBudget as error:
+        raise spending.with_next_slot(error) from error
     transition(
         proposal,
         Status.SUBMITTED,
+        at=reserved[0].counted_at if reserved else None,
         actor=f"user:{person.pk}",
         actor_name=person.get_full_name() or person.get_username(),
         body={"reason": reason.strip()[:500], "retry": True},
