@@ -116,6 +116,7 @@ def land(
 ) -> UUID | None:
     """Store the check and move the proposal on, unless round or status have moved meanwhile.
 
+    What is over budget is denied where its author asked for just that; otherwise people look.
     A refusal that suspends the agent begins again from the gate, which comes before the proposal
     (`freezing`): so it is stored with its suspension, or, if this process dies, not at all.
     """
@@ -144,20 +145,46 @@ def landed(
     now = clock.now()
     verdict = never_looser(proposal, revision, verdict)
     check = written_down(proposal, revision, findings, verdict, in_force, now)
+    excess = shortage(proposal, revision, check)
+    if excess is not None and not is_own_excess(proposal, revision):
+        findings = replace(findings, error=f"{gate.NO_ROOM} {excess}"[:500])
+        verdict = never_looser(
+            proposal, revision, gate.judge(proposal, revision, findings, in_force)
+        )
+        check, excess = written_down(proposal, revision, findings, verdict, in_force, now), None
+    is_for_the_gate = excess is not None and spending.suspends(excess, exceeding(proposal, check))
+    if excess is not None and is_for_the_gate and not may_suspend:
+        raise excess
     check.save(force_insert=True)
     enter(proposal, check, now)
-    try:
-        with transaction.atomic():
-            spending.reserve(proposal, revision.params, check)
-    except OverBudget as error:
-        if spending.suspends(error, exceeding(proposal, check)) and not may_suspend:
-            raise
-        over_budget(proposal, check, error, now)
+    if excess is not None:
+        over_budget(proposal, check, excess, now)
         return None
     return move_on(proposal, revision, check, now)
 
 
+def shortage(proposal: Proposal, revision: Revision, check: Check) -> OverBudget | None:
+    """Reserve what the check measured; the refusal, and nothing reserved, if there is no room."""
+    try:
+        with transaction.atomic():
+            spending.reserve(proposal, revision.params, check)
+    except OverBudget as error:
+        return error
+    return None
+
+
+def is_own_excess(proposal: Proposal, revision: Revision) -> bool:
+    """Whether this is the first check of what the proposal's own author asked for.
+
+    A later one comes of a person's press, or of a target, rule or budget that changed; and what
+    another person asked for instead is no excess of the author's. Neither destroys the proposal.
+    """
+    asked = proposal.agent.actor if proposal.agent else f"user:{proposal.proposer_id}"
+    return revision.author == asked and not proposal.checks.filter(revision=revision).exists()
+
+
 def enter(proposal: Proposal, check: Check, now: datetime) -> None:
+    """The ledger's entry on a check."""
     entries.append(
         chain=proposal,
         kind="proposal.checked",
@@ -217,7 +244,7 @@ def written_down(
 
 
 def over_budget(proposal: Proposal, check: Check, error: OverBudget, now: Any) -> None:
-    """The preview showed more than a budget allows: refused, and nothing is written."""
+    """The preview showed its author's excess: refused, and nothing is written."""
     refusal = {"code": "budget-exceeded", "detail": str(error), "retryable": True}
     if proposal.is_observed:
         observing.end(proposal, check, now, shortage=str(error))

@@ -20,6 +20,9 @@ from proposals.models import Check, Proposal, Revision, Rule
 from proposals.policy import Effect, RuleData, Verdict
 from proposals.registry import Tier
 
+# How the error begins of a check that was previewed, but is more than a budget has room for now.
+NO_ROOM = "It does not fit now:"
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -151,7 +154,9 @@ def floors(proposal: Proposal, revision: Revision, findings: Findings) -> Iterab
         yield "undo-amended", "This undo goes ahead over a later change, or was amended."
     if proposal.compensates_id and proposal.proposer and not may_undo(proposal):
         yield "undo-asked", "Whoever asks for this undo may not decide on it, so people must look."
-    if findings.error:
+    if findings.error.startswith(NO_ROOM):
+        yield "over-budget", findings.error
+    elif findings.error:
         yield "preview-failed", f"The change could not be previewed: {findings.error}"
     if findings.conflicts:
         yield "undo-conflict", "Somebody changed the target since; undoing would trample on that."

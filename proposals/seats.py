@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from proposals import authors, rights
 from proposals.authors import person
 from proposals.lifecycle import Status
-from proposals.models import Check, Proposal, Review
+from proposals.models import AgentToken, Check, Proposal, Review
 from proposals.registry import Tier
 
 
@@ -20,12 +20,41 @@ def right_for(tier: str) -> str:
     return rights.DECIDE if tier in {Tier.LOW, Tier.MEDIUM} else rights.DECIDE_HIGH
 
 
+def owns_agent(user: Any, proposal: Proposal) -> bool:
+    """Whether this person, by whatever account, answers for the agent that asked."""
+    return proposal.agent is not None and person(user) == person(proposal.agent.owner)
+
+
+def credentials(agent: Any, since: Any) -> QuerySet[AgentToken]:
+    """The tokens by which this agent could ask for something since then, and who issued them."""
+    held = Q(revoked_at=None) | Q(revoked_at__gt=since)
+    return AgentToken.objects.filter(held, agent=agent, expires_at__gt=since)
+
+
+def has_made_credential(user: Any, proposal: Proposal) -> bool:
+    """Whether this person issued a token that it could have been proposed or amended with."""
+    if proposal.agent_id is None:
+        return False
+    if not hasattr(proposal, "_countersign_issuers"):
+        found = credentials(proposal.agent_id, proposal.created_at).exclude(issued_by=None)
+        if not proposal.is_open:  # what was issued later had no part in it
+            found = found.filter(created_at__lte=proposal.committed_at or proposal.updated_at)
+        issuers = {person(token.issued_by) for token in found.select_related("issued_by")}
+        proposal._countersign_issuers = issuers  # type: ignore[attr-defined]
+    return person(user) in proposal._countersign_issuers  # type: ignore[attr-defined]
+
+
 def dependence(user: Any, proposal: Proposal) -> str:
     """Why this person is not independent of the proposal; empty if they are."""
-    if proposal.agent and person(user) == person(proposal.agent.owner):
-        return f"You own the agent {proposal.agent.name}, and nobody decides on their own agent."
+    if owns_agent(user, proposal):
+        return f"You own the agent {proposal.agent}, and nobody decides on their own agent."
     if proposal.proposer_id and person(user) == person(proposal.proposer):
         return "You proposed this, and nobody decides on what they proposed."
+    if has_made_credential(user, proposal):
+        return (
+            f"You issued a token that the agent {proposal.agent} could propose this with, and "
+            "nobody decides on what their own token asked for."
+        )
     return ""
 
 
@@ -154,6 +183,9 @@ def waiting_on(user: Any, tier: str | None = None) -> QuerySet[Proposal]:
         Proposal.objects.filter(member, status=Status.PENDING, tier__in=tiers)
         .exclude(agent__owner=user)
         .exclude(proposer=user)
+        .exclude(
+            Exists(credentials(OuterRef("agent"), OuterRef("created_at")).filter(issued_by=user))
+        )
         .exclude(
             ~Q(tier__in=[Tier.LOW, Tier.MEDIUM]),
             current_check__revision__author=f"user:{user.pk}",

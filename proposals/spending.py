@@ -84,6 +84,17 @@ def suspends(error: OverBudget, agent: Agent | None) -> bool:
     return shortage.suspends and agent is not None and not agent.is_suspended
 
 
+def with_next_slot(error: OverBudget) -> OverBudget:
+    """The same refusal for a person who pressed a button: also when there is room again."""
+    free_at = error.facts["shortage"].free_at
+    when = (
+        f"There is room for it at {free_at:%Y-%m-%d %H:%M:%S} UTC."
+        if free_at
+        else "Waiting does not help: the budget would have to be raised."
+    )
+    return OverBudget(f"{error} {when}", **error.facts)
+
+
 def refuse(error: OverBudget, *, agent: Agent, run: str, times: int = 1) -> None:
     """Enter a refusal in the ledger, summed; and suspend the agent where the budget says so.
 

@@ -281,7 +281,10 @@ def independence(source: Sources, review: Review) -> str:
             "Wrote these values too, which low and medium tier allow: author and reviewer are one."
         )
     owner = source.proposal.agent.owner.get_username() if source.proposal.agent else "nobody"
-    return f"Neither owns the agent ({owner} does), nor proposed it, nor wrote the revision."
+    return (
+        f"Neither owns the agent ({owner} does), nor issued its token, nor proposed it, nor wrote "
+        "the revision."
+    )
 
 
 def rule_texts(check: Check) -> dict[tuple[str, int], Any]:

@@ -8,6 +8,7 @@ import hmac
 import re
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q
@@ -20,13 +21,27 @@ LIFETIME_DAYS = 90
 
 
 @transaction.atomic
-def issue(*, agent: Agent, actor: str, actor_name: str = "", days: int = LIFETIME_DAYS) -> str:
-    """Make a token and return it, this once: afterwards nobody can read it again."""
+def issue(
+    *,
+    agent: Agent,
+    actor: str,
+    actor_name: str = "",
+    days: int = LIFETIME_DAYS,
+    issued_by: Any = None,
+) -> str:
+    """Make a token and return it, this once: afterwards nobody can read it again.
+
+    `issued_by` is the person who sees it, and has no say in what it could propose from then on.
+    """
     now = clock.now()
     key_id, secret = secrets.token_hex(8), secrets.token_urlsafe(32)
     token = f"cs_{key_id}_{secret}"
     AgentToken.objects.create(
-        agent=agent, key_id=key_id, digest=hashed(token), expires_at=now + timedelta(days=days)
+        agent=agent,
+        key_id=key_id,
+        digest=hashed(token),
+        issued_by=issued_by,
+        expires_at=now + timedelta(days=days),
     )
     entries.record(
         f"agent:{agent.pk}",
@@ -42,7 +57,13 @@ def issue(*, agent: Agent, actor: str, actor_name: str = "", days: int = LIFETIM
 
 @transaction.atomic
 def rotate(
-    *, token: AgentToken, actor: str, actor_name: str, overlap: timedelta, days: int
+    *,
+    token: AgentToken,
+    actor: str,
+    actor_name: str,
+    overlap: timedelta,
+    days: int,
+    issued_by: Any,
 ) -> str | None:
     """Replace a token that still holds: a new one, while the old one ends after the overlap.
 
@@ -51,7 +72,9 @@ def rotate(
     now = clock.now()
     if token.revoked_at is not None or token.expires_at <= now or token.is_replaced:
         return None
-    made = issue(agent=token.agent, actor=actor, actor_name=actor_name, days=days)
+    made = issue(
+        agent=token.agent, actor=actor, actor_name=actor_name, days=days, issued_by=issued_by
+    )
     ends_at = min(token.expires_at, now + overlap)
     AgentToken.objects.filter(pk=token.pk).update(expires_at=ends_at, is_replaced=True)
     entries.record(

@@ -2,10 +2,53 @@
 
 from bench.guards.guard import Guard
 
+SEATS = "tests/proposals/test_seats.py"
 WITHDRAWN = "tests/proposals/test_withdrawn_decisions.py"
 EDITED = "tests/proposals/test_edited_by_reviewer.py"
 
 GUARDS = [
+    Guard(
+        "nobody decides on what their own token asked for",
+        "proposals/seats.py",
+        "    if has_made_credential(user, proposal):\n",
+        "    if False:\n",
+        SEATS,
+    ),
+    Guard(
+        "whoever issued a token is one person by whatever account",
+        "proposals/seats.py",
+        "return person(user) in proposal._countersign_issuers",
+        "return AgentToken.objects.filter(issued_by=user).exists()",
+        SEATS,
+    ),
+    Guard(
+        "a token that was used and revoked makes nobody independent",
+        "proposals/seats.py",
+        "held = Q(revoked_at=None) | Q(revoked_at__gt=since)",
+        "held = Q(revoked_at=None)",
+        SEATS,
+    ),
+    Guard(
+        "the queue offers nobody what their own token asked for",
+        "proposals/seats.py",
+        'credentials(OuterRef("agent"), OuterRef("created_at")).filter(issued_by=user)',
+        "AgentToken.objects.none()",
+        SEATS,
+    ),
+    Guard(
+        "who issued a token is known",
+        "proposals/services/agents.py",
+        "days=days, issued_by=person)",
+        "days=days)",
+        SEATS,
+    ),
+    Guard(
+        "who issued a token by rotating another is known",
+        "proposals/services/agents.py",
+        "        issued_by=person,\n    )\n",
+        "        issued_by=None,\n    )\n",
+        SEATS,
+    ),
     Guard(
         "a withdrawn approval does not count",
         "proposals/seats.py",
@@ -129,8 +172,8 @@ GUARDS = [
     Guard(
         "an agent is not suspended for what a person asked",
         "proposals/checks.py",
-        "if proposal.agent is not None and check.revision.author == proposal.agent.actor:",
-        "if proposal.agent is not None:",
+        "return revision.author == asked and not",
+        "return not",
         EDITED,
     ),
     Guard(

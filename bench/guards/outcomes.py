@@ -273,10 +273,37 @@ GUARDS = [
     Guard(
         "having a target asked takes the right",
         "proposals/services/attesting.py",
-        "    if not rights.has(person, rights.RETRY):\n        raise "
-        'NotEligible("Asking the target takes the right of an operator.")\n',
-        "",
+        "    proposal = locked(proposal_id)\n    if refusal := ineligibility(person, proposal):\n",
+        "    proposal = locked(proposal_id)\n    if refusal := False:\n",
         "tests/proposals/test_outcome_pages.py",
+    ),
+    Guard(
+        "nobody has the target asked for a receipt of their own agent's write",
+        "proposals/services/endings.py",
+        "if refusal := attesting.ineligibility(person, proposal):",
+        "if refusal := not rights.has(person, rights.RETRY):",
+        "tests/proposals/test_rights_verbs.py",
+    ),
+    Guard(
+        "nobody has tried again what their own agent asked for",
+        "proposals/services/endings.py",
+        "if seats.owns_agent(person, proposal):",
+        "if False:",
+        "tests/proposals/test_rights_verbs.py",
+    ),
+    Guard(
+        "trying again takes the right",
+        "proposals/services/endings.py",
+        '        return "Retrying takes the right of an operator."\n',
+        '        return ""\n',
+        "tests/proposals/test_services.py",
+    ),
+    Guard(
+        "the review page offers no verb that is refused",
+        "templates/console/parts/header.html",
+        "{% if again.refusal %}",
+        "{% if False %}",
+        "tests/proposals/test_console.py",
     ),
     Guard(
         "asking sooner proves no absence",

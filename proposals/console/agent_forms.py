@@ -108,4 +108,4 @@ class StateForm(Refusable):
 
 def live_tokens(agent: Agent) -> Any:
     """An agent's tokens, the newest first."""
-    return AgentToken.objects.filter(agent=agent).order_by("-pk")
+    return AgentToken.objects.filter(agent=agent).select_related("issued_by").order_by("-pk")

@@ -167,6 +167,11 @@ class TokenRow:
     now: datetime
 
     @property
+    def issuer(self) -> str:
+        by = self.token.issued_by
+        return presenters.name_of(by) if by else ""
+
+    @property
     def is_live(self) -> bool:
         return self.token.revoked_at is None and self.token.expires_at > self.now
 

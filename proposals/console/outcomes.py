@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import reswap, retarget
 
 from ledger.models import LedgerEntry
-from proposals import rights, seats, services, sign_ins, text
+from proposals import seats, services, sign_ins, text
 from proposals.console import presenters
 from proposals.console.admission import Request, find, onwards, owners_too, people_only, wants_part
 from proposals.console.forms import Refusable
@@ -116,18 +116,11 @@ class OutcomePage:
         answers = [*(one.exchange.evidence for one in self.tried), execution.evidence]
         self.references = list(dict.fromkeys(filter(None, map(reference_in, answers))))
         self.needed = attesting.people_needed(execution)
-        self.why_not = self.refusal()
+        self.why_not = attesting.ineligibility(user, proposal)
         self.may_say = self.is_unknown and not self.why_not and not execution.is_transactional
-        holds = rights.has(user, rights.RETRY)
-        self.may_ask_receipt = self.is_unknown and holds and execution.is_transactional
-        self.may_ask = holds and self.next is not None and self.next.can_ask
-
-    def refusal(self) -> str:
-        """Why this person may not say what became of it; empty if they may."""
-        if self.execution.is_transactional:
-            right = rights.has(self.user, rights.RETRY)
-            return "" if right else "Asking the target for its receipt takes an operator."
-        return attesting.ineligibility(self.user, self.proposal)
+        may_settle = not self.why_not
+        self.may_ask_receipt = self.is_unknown and may_settle and execution.is_transactional
+        self.may_ask = may_settle and self.next is not None and self.next.can_ask
 
     @cached_property
     def standing(self) -> list[Attestation]:

@@ -5,8 +5,9 @@ from typing import Any
 
 from django.urls import reverse
 
-from proposals import checks, drafting, live, rights, seats, text
+from proposals import checks, drafting, gate, live, rights, seats, text
 from proposals.console import (
+    again,
     budgets,
     diff,
     meant,
@@ -26,7 +27,7 @@ from proposals.console.undo_page import named
 from proposals.console.versions import FIELDS, Views
 from proposals.lifecycle import Status
 from proposals.models import Check, Evidence, Proposal, Review, Revision
-from proposals.registry import Call, Delivery, Tier, registry
+from proposals.registry import Call, Tier
 from proposals.services import decisions, rulemaking
 
 VERDICTS = (
@@ -235,7 +236,9 @@ class ReviewPage(Page):
     def _content_banners(self) -> list[Banner]:
         found, check = [], self.check
         if check and check.error:
-            found.append(Banner("The preview failed.", check.error, "warning"))
+            is_full = check.error.startswith(gate.NO_ROOM)
+            title = "A budget is full." if is_full else "The preview failed."
+            found.append(Banner(title, check.error, "warning"))
         if check and check.conflicts:
             found.append(
                 Banner(
@@ -327,18 +330,8 @@ class ReviewPage(Page):
         return reverse("always-allow", args=[self.proposal.pk])
 
     @property
-    def may_retry(self) -> bool:
-        return self.proposal.status == Status.FAILED and rights.has(self.user, rights.RETRY)
-
-    @property
-    def may_reconcile(self) -> bool:
-        """Only what shares a transaction with its receipt can be settled by asking."""
-        if self.proposal.status != Status.UNKNOWN or not rights.has(self.user, rights.RETRY):
-            return False
-        try:
-            return registry.get(self.proposal.action).delivery == Delivery.TRANSACTIONAL
-        except LookupError:
-            return False
+    def again(self) -> again.Again | None:
+        return again.offered(self.user, self.proposal)
 
 
 def undo_sentence(check: Check | None) -> str:
@@ -369,8 +362,8 @@ def reason_of(proposal: Proposal) -> str:
 
 
 UNAPPROVABLE = (
-    "Fix: there is nothing definite to approve. The change could not be previewed, or somebody "
-    "changed the target since. It can still be rejected or sent back."
+    "Fix: there is nothing definite to approve. The change could not be previewed or does not "
+    "fit now, or somebody changed the target since. It can still be rejected or sent back."
 )
 REASON = "Required to request changes, reject or comment. Kept in the ledger."
 REASON_AT_HIGH_TIER = (

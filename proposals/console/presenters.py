@@ -8,7 +8,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from proposals import checks, freezing
+from proposals import checks, freezing, gate
 from proposals.console import diff
 from proposals.lifecycle import Status
 from proposals.models import Check, Freeze, Proposal, Review, Revision
@@ -184,7 +184,8 @@ def flags(
     if proposal.compensates_id:
         found.append(("undo", ""))
     if check and check.error:
-        found.append(("preview failed", "warning"))
+        is_full = check.error.startswith(gate.NO_ROOM)
+        found.append(("over budget" if is_full else "preview failed", "warning"))
     elif check and not check.is_reversible:
         found.append(("not reversible", "warning"))
     if check and check.hides_text:

@@ -90,6 +90,14 @@ class AgentToken(models.Model):
     key_id = models.CharField(max_length=16, unique=True)
     digest = models.CharField(max_length=64, editable=False)
     agent = models.ForeignKey(Agent, on_delete=models.CASCADE, related_name="tokens")
+    issued_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="issued_tokens",
+        help_text="Who saw it; nobody where a command issued it.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)

@@ -83,7 +83,7 @@ def issue_token(
             "shown once; if nobody kept it, revoke it and issue another.",
         )
     actor, name = named(person)
-    return tokens.issue(agent=agent, actor=actor, actor_name=name, days=days)
+    return tokens.issue(agent=agent, actor=actor, actor_name=name, days=days, issued_by=person)
 
 
 @transaction.atomic
@@ -111,6 +111,7 @@ def rotate_token(
         actor_name=name,
         overlap=timedelta(hours=overlap_hours),
         days=days,
+        issued_by=person,
     )
     if made is None:
         raise InvalidRequest(f"The token {token.key_id} has ended, or was replaced already.")

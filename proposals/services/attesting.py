@@ -312,8 +312,8 @@ def ask_again(*, proposal_id: UUID, person: Any) -> None:
     or IllegalTransition where the machine cannot ask it at all, or somebody is asking.
     """
     proposal = locked(proposal_id)
-    if not rights.has(person, rights.RETRY):
-        raise NotEligible("Asking the target takes the right of an operator.")
+    if refusal := ineligibility(person, proposal):
+        raise NotEligible(refusal)
     require(proposal, Status.UNKNOWN)
     now = clock.now()
     execution = unknown_execution(proposal)

@@ -124,8 +124,8 @@ def refuse_ineligible(
         return
     if not check.is_approvable:
         raise NotEligible(
-            "There is nothing definite to approve: the change could not be previewed, or somebody "
-            "changed the target since. It can still be rejected or sent back."
+            "There is nothing definite to approve: the change could not be previewed or does not "
+            "fit now, or somebody changed the target since. It can still be rejected or sent back."
         )
     if objection := seats.refusal_of_another(reviewer, proposal, check):
         raise AlreadyDecided(objection)

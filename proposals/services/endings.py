@@ -8,23 +8,26 @@ from django.db import transaction
 
 from ledger import clock
 from ledger.canonical import digest
-from proposals import bell, bound, rights, settling, undone
+from proposals import bell, bound, rights, seats, settling, spending, undone
 from proposals.exceptions import (
     ActionError,
     AlreadyUndone,
     IllegalTransition,
     NotEligible,
     NotFound,
+    OverBudget,
     TargetUnavailable,
 )
 from proposals.lifecycle import OPEN, Status, require, transition
 from proposals.models import Agent, Execution, Proposal
 from proposals.registry import Outcome, registry
+from proposals.services import attesting
 from proposals.services.decisions import invalid
 from proposals.services.submission import lock_own
 from proposals.targets import wiring
 
 logger = logging.getLogger(__name__)
+INVOLVED = ("agent__owner", "proposer")
 
 
 @transaction.atomic
@@ -119,23 +122,41 @@ def check_anew(
     bell.ring_check(proposal.pk)
 
 
+def objection_to_retry(person: Any, proposal: Proposal) -> str:
+    """Why this person may not have what failed tried again; empty if they may."""
+    if not rights.has(person, rights.RETRY):
+        return "Retrying takes the right of an operator."
+    if seats.owns_agent(person, proposal):
+        return f"You own the agent {proposal.agent}: somebody else has to have it tried again."
+    return ""
+
+
 @transaction.atomic
 def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
     """Try a failed proposal again, from a fresh check and under a new key to the target.
 
-    Raises NotEligible, IllegalTransition, InvalidRequest when no reason is given, or AlreadyUndone
-    when another undo took the place of this one.
+    Approvals of an equal check count again, so whoever owns the agent may not; whoever asked for an
+    undo may, as they may ask for it once more. It reserves at once, so that a full budget refuses
+    the press and the proposal stays as it is. Raises NotEligible, IllegalTransition, InvalidRequest
+    when no reason is given, AlreadyUndone when another undo took the place of this one, or
+    OverBudget with when there is room.
     """
-    require_right(person, rights.RETRY, "Retrying takes the right of an operator.")
+    proposal = lock(proposal_id)
+    if refusal := objection_to_retry(person, proposal):
+        raise NotEligible(refusal)
     if not reason.strip():
         raise invalid("reason", "required", "Say why trying again is right.")
-    proposal = lock(proposal_id)
     require(proposal, Status.FAILED)
     if undone.is_too_late(proposal):
         raise AlreadyUndone
+    try:
+        reserved = spending.reserve(proposal, proposal.revision().params, proposal.current_check)
+    except OverBudget as error:
+        raise spending.with_next_slot(error) from error
     transition(
         proposal,
         Status.SUBMITTED,
+        at=reserved[0].counted_at if reserved else None,
         actor=f"user:{person.pk}",
         actor_name=person.get_full_name() or person.get_username(),
         body={"reason": reason.strip()[:500], "retry": True},
@@ -152,13 +173,16 @@ def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
     """Settle an unknown outcome by asking the target: was the key applied? If not, void it.
 
     Only actions that share a transaction with their receipt can be asked like this, and only while
-    the content is as recorded. Raises NotEligible, IllegalTransition, or whatever keeps the target
-    from answering.
+    the content is as recorded. Raises NotFound, NotEligible also for who owns the agent or proposed
+    it, IllegalTransition, or whatever keeps the target from answering.
     """
-    require_right(person, rights.RETRY, "Reconciling takes the right of an operator.")
+    proposal = Proposal.objects.select_related(*INVOLVED).filter(pk=proposal_id).first()
+    if proposal is None:
+        raise NotFound
+    if refusal := attesting.ineligibility(person, proposal):
+        raise NotEligible(refusal)
     if not reason.strip():
         raise invalid("reason", "required", "Say why you are settling this now.")
-    proposal = Proposal.objects.get(pk=proposal_id)
     require(proposal, Status.UNKNOWN)
     execution = proposal.executions.filter(status=Execution.Status.UNKNOWN).latest("attempt")
     if not execution.is_transactional:
@@ -247,11 +271,6 @@ def void(proposal: Proposal, execution: Execution) -> Outcome | None:
 
 def lock(proposal_id: UUID) -> Proposal:
     try:
-        return Proposal.objects.select_related("run").lock(proposal_id)
+        return Proposal.objects.select_related("run", *INVOLVED).lock(proposal_id)
     except Proposal.DoesNotExist:
         raise NotFound from None
-
-
-def require_right(person: Any, right: str, sentence: str) -> None:
-    if not rights.has(person, right):
-        raise NotEligible(sentence)

@@ -10,8 +10,8 @@ from uuid import UUID
 from django.db import transaction
 
 from ledger.canonical import canonical
-from proposals import seats, text
-from proposals.exceptions import IllegalTransition, NotEligible, NotFound, StaleDigest
+from proposals import seats, spending, text
+from proposals.exceptions import IllegalTransition, NotEligible, NotFound, OverBudget, StaleDigest
 from proposals.lifecycle import Status, require
 from proposals.models import Check, Proposal
 from proposals.registry import Action, registry
@@ -54,14 +54,17 @@ def revise_as_reviewer(
     said = complete(reason)
     action = action_of(proposal)
     refuse_unchanged(proposal, valid_params(action, params))
-    rewrite(
-        proposal,
-        action,
-        f"user:{person.pk}",
-        person.get_full_name() or person.get_username(),
-        {"params": params},
-        {"reason": said},
-    )
+    try:
+        rewrite(
+            proposal,
+            action,
+            f"user:{person.pk}",
+            person.get_full_name() or person.get_username(),
+            {"params": params},
+            {"reason": said},
+        )
+    except OverBudget as error:
+        raise spending.with_next_slot(error) from error
     return proposal
 
 

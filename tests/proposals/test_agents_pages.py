@@ -384,7 +384,11 @@ class TestTokens:
         assert AgentToken.objects.count() == 1
         assert token not in browser.get(url("agent", agent)).content.decode()
         stored = AgentToken.objects.get()
+        assert stored.issued_by == owner()
         assert abs(stored.expires_at - clock.now() - timedelta(days=30)) < timedelta(minutes=1)
+        page = Page(browser.get(url("agent", agent)))
+        assert f"by {owner().get_full_name() or owner().get_username()}" in page.text
+        assert "Whoever issues it has no say in what billing-bot asks for" in page.text
 
     def test_rotating_leaves_the_old_one_valid_for_the_overlap_alone(self):
         agent = make_agent()
@@ -399,6 +403,7 @@ class TestTokens:
         ends = stored.expires_at - clock.now()
         assert timedelta(hours=23, minutes=58) < ends <= timedelta(hours=24)
         assert kinds(agent)[-2:] == ["token.issued", "token.rotated"]
+        assert AgentToken.objects.latest("pk").issued_by == owner()
         entry = LedgerEntry.objects.latest("id")
         assert entry.body["replaced_by"] == tokens.key_id_of(new)
         AgentToken.objects.filter(pk=stored.pk).update(expires_at=clock.now())

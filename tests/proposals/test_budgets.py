@@ -147,6 +147,77 @@ class TestLife:
         assert proposal.status == "denied"
         assert proposal.error["code"] == "budget-exceeded"
 
+    def test_a_retry_without_room_is_refused_and_nothing_is_lost(self, toybox):
+        cap(on_exceed="suspend")
+        toybox.failing["apply"] = "refused"
+        proposal = make_checked()
+        toybox.failing.clear()
+        make_checked(params=painting("red", toy="duck"))
+        olga = make_person("olga", groups=["operators"])
+        again = {"proposal_id": proposal.pk, "person": olga, "reason": "Open again."}
+        free_at = Reservation.objects.get(status="captured").counted_at + timedelta(seconds=60)
+        with pytest.raises(OverBudget, match=f"'Cap'.*room for it at {free_at:%Y-%m-%d %H:%M:%S}"):
+            services.retry(**again)
+        found = fresh(proposal)
+        assert (found.status, found.generation) == ("failed", proposal.generation)
+        assert not found.agent.is_suspended
+        assert held() == ["captured", "released"]
+        Reservation.objects.update(counted_at=clock.now() - timedelta(seconds=61))
+        services.retry(**again)
+        work()
+        assert fresh(proposal).status == "committed"
+
+    def test_what_a_retry_reserves_is_there_when_it_is_checked(self, toybox):
+        cap()
+        toybox.failing["apply"] = "refused"
+        proposal = make_checked()
+        toybox.failing.clear()
+        olga = make_person("olga", groups=["operators"])
+        services.retry(proposal_id=proposal.pk, person=olga, reason="Open again.")
+        with pytest.raises(OverBudget):
+            factories.make_proposal(params=painting("red", toy="duck"))
+        work()
+        assert fresh(proposal).status == "committed"
+
+    @pytest.mark.parametrize("road", ["withdrawn decision", "retry", "rules"])
+    def test_a_later_check_that_is_over_budget_destroys_nothing(self, road, toybox):
+        """A budget that is new since, or a target that grew: nobody's excess, so people look."""
+        proposal = make_checked(params=painting(tier="medium"))
+        if road == "withdrawn decision":
+            factories.approve(proposal)
+            digest = fresh(proposal).current_check.digest
+            services.withdraw_decision(
+                proposal_id=proposal.pk, reviewer=make_person(), digest=digest
+            )
+        elif road == "retry":
+            toybox.failing["apply"] = "refused"
+            factories.approve(proposal)
+            work()
+            toybox.failing.clear()
+            olga = make_person("olga", groups=["operators"])
+            services.retry(proposal_id=proposal.pk, person=olga, reason="Open again.")
+        else:
+            services.recheck(proposal_id=proposal.pk, reason="The rules changed.")
+        budget = cap(unit="objects", limit=0, on_exceed="suspend")
+        work()
+        found = fresh(proposal)
+        assert found.status == "pending"
+        assert found.current_check.error.startswith("It does not fit now: The budget 'Cap'")
+        assert not found.agent.is_suspended
+        with pytest.raises(NotEligible, match="nothing definite"):
+            factories.approve(proposal)
+        budget.limit = 1
+        services.save_budget(budget=budget, person=None, is_new=False)
+        services.recheck_against_live(
+            proposal_id=proposal.pk, person=make_person(), digest=found.current_check.digest
+        )
+        work()
+        if fresh(proposal).status == "pending":  # what was approved as it is now, still counts
+            factories.approve(proposal)
+        work()
+        assert fresh(proposal).status == "committed"
+        assert held() == ["captured"]
+
 
 class TestRefusal:
     def test_it_names_the_budget_and_when_to_come_back_and_gives_the_key_back(self):

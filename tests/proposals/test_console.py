@@ -833,6 +833,23 @@ class TestTheOperatorsVerbs:
         assert "takes the right of an operator" in Page(answer).text
         assert fresh(proposal).status == Status.FAILED
 
+    @pytest.mark.parametrize(("verb", "made"), [("retry", "failed"), ("reconcile", "unknown")])
+    def test_an_owner_is_offered_none_of_them_and_told_why(self, verb, made):
+        proposal = self.failed() if made == "failed" else unknown_outcome()
+        owner = proposal.agent.owner
+        owner.groups.set(make_person("olga", groups=["operators"]).groups.all())
+        browser = signed_in(owner)
+        page = Page(browser.get(address("proposal", proposal)))
+        assert "You own the agent billing-bot: somebody else has to" in page.text
+        assert not page.all("form", action=address(verb, proposal))
+        if made == "unknown":
+            page = Page(browser.get(address("outcome", proposal)))
+            assert "You own the agent billing-bot" in page.text
+            assert not page.all("form", action=address(verb, proposal))
+        answer = browser.post(address(verb, proposal), {"reason": "Mine."}, follow=True)
+        assert "Nothing was done: You own the agent billing-bot" in Page(answer).text
+        assert fresh(proposal).status == made
+
     def test_an_unknown_outcome_is_settled_by_asking_the_target(self):
         proposal = unknown_outcome()
         operator = signed_in(make_person("olga", groups=["operators"]))

@@ -17,6 +17,7 @@ from proposals.exceptions import (
 from proposals.models import Execution, Review, Revision, Rule
 from tests import factories
 from tests.factories import approve, fresh, make_checked, make_person, painting, review, work
+from tests.proposals.test_console import Page, address, signed_in
 from tests.toys import box
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
@@ -309,7 +310,7 @@ class TestItIsRefused:
         )
         services.save_budget(budget=budget, person=None, is_new=True)
         make_checked(params=painting("red", toy="duck"))
-        with pytest.raises(OverBudget):
+        with pytest.raises(OverBudget, match="There is room for it at"):
             edit(medium, params=painting("green", toy="duck", tier="medium"))
         current = fresh(medium)
         assert (current.revision_number, current.status) == (1, "pending")
@@ -355,7 +356,10 @@ class TestTheRecord:
 
 
 def test_an_excess_that_the_check_finds_is_not_the_agents(medium):
-    """The preview of a person's values may exceed a budget; the agent did not ask for that."""
+    """The preview of a person's values may exceed a budget; the agent did not ask for that.
+
+    So it is neither suspended for it, nor is what it did ask for lost.
+    """
     from budgets.models import Budget
 
     budget = Budget(
@@ -365,9 +369,13 @@ def test_an_excess_that_the_check_finds_is_not_the_agents(medium):
     services.save_budget(budget=budget, person=None, is_new=True)
     work()
     current = fresh(medium)
-    assert current.status == "denied"
+    assert current.status == "pending"
+    assert "'No objects'" in current.current_check.error
     current.agent.refresh_from_db()
     assert not current.agent.is_suspended
+    page = Page(signed_in().get(address("proposal", medium)))
+    assert "A budget is full." in page.text
+    assert "Re-check against live" in page.inside("button")
 
 
 def amend(proposal, **changes):

@@ -63,7 +63,8 @@ def test_the_page_tells_who_what_and_why_in_order(amir, written):
         "Reason: “Asked for in writing, letter 12.”",
         "With the decision of Rita, every seat was filled: approved.",
         "computed anew from what is stored, it still has this digest",
-        "Neither owns the agent (otto does), nor proposed it, nor wrote the revision.",
+        "Neither owns the agent (otto does), nor issued its token, nor proposed it, "
+        "nor wrote the revision.",
         "Medium needs one reviewer, version 1",
         "Intact: ",
     ):

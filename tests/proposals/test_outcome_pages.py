@@ -10,7 +10,7 @@ from django.urls import reverse
 from ledger import clock
 from proposals import execution, freezing, resolving, services
 from proposals.console.outside import Outlook
-from proposals.exceptions import InvalidRequest, TargetUnavailable
+from proposals.exceptions import InvalidRequest, NotEligible, TargetUnavailable
 from proposals.models import Attestation, Breaker, Exchange, Execution, Freeze, Proposal
 from proposals.registry import Delivery
 from tests import factories
@@ -682,6 +682,11 @@ class TestWhoMayDoWhat:
         page = see("outcome", proposal.pk, person=owner)
         assert "You own the agent billing-bot" in page.text
         assert "Record what I found" not in page.text
+        asked = unknown(QUERYABLE)
+        page = see("outcome", asked.pk, person=owner)
+        assert not page.all("form", action=reverse("ask-again", args=[asked.pk]))
+        with pytest.raises(NotEligible, match="You own the agent"):
+            services.ask_again(proposal_id=asked.pk, person=owner)
         stranger = make_person("nora", groups=())
         factories.make_agent("other-bot", owner=stranger)
         answer = signed_in(stranger).get(reverse("outcome", args=[proposal.pk]))

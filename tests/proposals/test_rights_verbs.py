@@ -130,12 +130,13 @@ def may(person, verb, things, scene) -> str:
         "undo, clean": undo,
         "freeze, suspend": stop,
         "lift a freeze": start,
-        "reconcile": lambda: settle(person, things),
         "tokens": lambda: services.issue_token(agent_id=agent_id, person=person),
     }
     if verb in verbs:
         found = tried(verbs[verb])
         return found if found == "ask" else "●" if found else ""
+    if verb == "reconcile":
+        return settles(person, things)
     if verb == "ledger, export":
         whole = opens("/admin/ledger/ledgerentry/") and opens("/admin/ledger/ledgerentry/export/")
         page = browser.get(reverse("proposal", args=[things.medium.pk])).content.decode()
@@ -147,15 +148,22 @@ def refuse():
     raise NotEligible
 
 
-def settle(person, things):
-    """Say what became of an outcome; whether it is unknown is asked only of those who may."""
-    return services.attest(
-        proposal_id=things.medium.pk,
-        person=person,
-        finding="cannot_tell",
-        evidence="Nobody knows.",
-        authenticated_at=clock.now(),
-    )
+def settles(person, things) -> str:
+    """Whether this person has a say in outcomes: in all verbs about them, or in none.
+
+    Whether the outcome is unknown, or failed, is asked only of those who may.
+    """
+    ask = {"proposal_id": things.medium.pk, "person": person}
+    said = {"finding": "cannot_tell", "evidence": "Nobody.", "authenticated_at": clock.now()}
+    found = {
+        "attest": tried(lambda: services.attest(**ask, **said)),
+        "ask_again": tried(lambda: services.ask_again(**ask)),
+        "reconcile": tried(lambda: services.reconcile(**ask, reason="Asked.")),
+        "retry": tried(lambda: services.retry(**ask, reason="Again.")),
+    }
+    if all(found.values()):
+        return "●"
+    return f"some of it: {found}" if any(found.values()) else ""
 
 
 def configures(person, things, scene, opens, browser) -> str:

@@ -199,6 +199,7 @@ class TestCommand:
         )
         agent = Agent.objects.get(name="new-bot")
         assert answer == {"agent": "new-bot", "agent_id": str(agent.pk), "token": answer["token"]}
+        assert stored(answer["token"]).issued_by is None
         me = AgentClient(answer["token"]).get("/me").json()
         assert (me["owner"], me["grants"]) == ("otto", ["records.*", "toys.set"])
         assert not agent.user.has_usable_password()
