@@ -133,14 +133,18 @@ def take(execution_id: UUID | str) -> Claim | None:
         hold(proposal, execution, now, closed.reason, (closed.until - now).total_seconds())
         return None
     refusal = objection(proposal, execution, now)
-    if not refusal and not had_intent:
+    if not refusal:
         try:
             with transaction.atomic():
                 # The ledger's moment of the claim is the one that counts against the budgets.
                 now = accounts.restamp(str(proposal.pk)) or now
         except BudgetExceeded as error:
-            hold(proposal, execution, now, str(error), seconds_until(error, now))
-            return None
+            if not had_intent:
+                hold(proposal, execution, now, str(error), seconds_until(error, now))
+                return None
+            # It may be written, and is settled then. If not, its key is voided and it waits for a
+            # slot as all others do: else an outage would save up writes for its end.
+            refusal = str(error)
     execution.fence += 1
     execution.status = Execution.Status.INTENDED if had_intent else Execution.Status.CLAIMED
     execution.lease_until = now + timedelta(seconds=settings.EXECUTION_LEASE_SECONDS)

@@ -132,6 +132,20 @@ GUARDS = [
         "tests/proposals/test_budgets.py",
     ),
     Guard(
+        "what has an intent is counted again at each claim",
+        "proposals/execution.py",
+        "    if not refusal:\n        try:",
+        "    if not refusal and not had_intent:\n        try:",
+        "tests/proposals/test_execution.py",
+    ),
+    Guard(
+        "what has an intent is settled without a slot",
+        "proposals/execution.py",
+        "            if not had_intent:\n                hold(proposal, execution, now, str(error)",
+        "            if True:\n                hold(proposal, execution, now, str(error)",
+        "tests/proposals/test_execution.py",
+    ),
+    Guard(
         "lifting a freeze takes its own right",
         "proposals/services/stopping.py",
         "    require_right(person, rights.LIFT, None)\n    if not reason",
