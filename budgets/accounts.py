@@ -209,7 +209,7 @@ def restamp(proposal: str) -> datetime | None:
         for each in Reservation.objects.filter(proposal=proposal, status=Reservation.Status.HELD)
         .select_related("scope__budget")
         .order_by("scope__budget_id", "scope__key")
-        if each.scope.budget.window is not None
+        if each.scope.budget.is_active and each.scope.budget.window is not None
     ]
     if not held:
         return None

@@ -24,4 +24,11 @@ GUARDS = [
         "found = Q()",
         "tests/budgets/test_accounts.py",
     ),
+    Guard(
+        "what waits for a slot is woken when there is room",
+        "proposals/services/capping.py",
+        "    if not is_new:\n        wake()\n",
+        "",
+        "tests/proposals/test_budgets.py",
+    ),
 ]

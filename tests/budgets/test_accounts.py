@@ -199,6 +199,18 @@ class TestRestamp:
         with pytest.raises(BudgetExceeded), transaction.atomic():
             accounts.restamp("p1")
 
+    def test_a_budget_that_was_switched_off_refuses_nothing_that_is_held(self):
+        budget = make_budget()
+        reserve(1)
+        budget.is_active, budget.limit = False, 0
+        budget.save()
+        with transaction.atomic():
+            assert accounts.restamp("p1") is None
+        accounts.capture("p1", clock.now())
+        assert Reservation.objects.get().status == "captured", (
+            "it counts if it is switched on again"
+        )
+
     def test_proposals_are_not_moved(self):
         make_budget(unit="proposals")
         reserve(1)
