@@ -19,7 +19,6 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from budgets import accounts
 from budgets.exceptions import BudgetExceeded
 from ledger import clock
 from proposals import (
@@ -34,6 +33,7 @@ from proposals import (
     policy,
     seats,
     settling,
+    spending,
     undone,
 )
 from proposals.attempts import WORKER, Claim, record
@@ -137,7 +137,7 @@ def take(execution_id: UUID | str) -> Claim | None:
         try:
             with transaction.atomic():
                 # The ledger's moment of the claim is the one that counts against the budgets.
-                now = accounts.restamp(str(proposal.pk)) or now
+                now = spending.restamp(proposal, execution.of_check) or now
         except BudgetExceeded as error:
             if not had_intent:
                 hold(proposal, execution, now, str(error), seconds_until(error, now))

@@ -31,4 +31,26 @@ GUARDS = [
         "",
         "tests/proposals/test_budgets.py",
     ),
+    Guard(
+        "what was approved before a budget was there is counted when it is written",
+        "budgets/accounts.py",
+        "    if not all(each.is_whole for each in holdings):",
+        "    if False:",
+        "tests/proposals/test_execution.py",
+    ),
+    Guard(
+        "a budget that is switched off refuses nothing",
+        "budgets/accounts.py",
+        "Budget.objects.filter(is_active=True, lane=charge.lane)",
+        "Budget.objects.filter(lane=charge.lane)",
+        "tests/budgets/test_accounts.py",
+    ),
+    Guard(
+        "whoever waited for a lock is judged by the limits that stand then",  # on PostgreSQL
+        "budgets/accounts.py",
+        "    budgets, now = as_they_are(scopes)\n    amounts",
+        "    _, now = as_they_are(scopes)\n"
+        "    budgets = {budget.pk: budget for budget, _ in wanted.values()}\n    amounts",
+        "tests/budgets/test_accounts.py",
+    ),
 ]

@@ -127,7 +127,7 @@ GUARDS = [
     Guard(
         "the write is counted when it happens",
         "proposals/execution.py",
-        "now = accounts.restamp(str(proposal.pk)) or now",
+        "now = spending.restamp(proposal, execution.of_check) or now",
         "pass",
         "tests/proposals/test_budgets.py",
     ),

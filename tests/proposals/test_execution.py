@@ -135,6 +135,21 @@ class TestBudgetsAtTheClaim:
         assert fresh(first).status == "approved", "the approval counts: nothing else has changed"
         assert Execution.objects.get(proposal=first, status="queued").run_after > clock.now()
 
+    @pytest.mark.parametrize(
+        "before", [{"is_active": False}, {"action_pattern": "email.*"}, {"per_resource": True}]
+    )
+    def test_a_budget_counts_what_was_approved_before_it_was_as_it_is(self, toybox, before):
+        as_it_is = Budget.objects.get()
+        Budget.objects.update(**before)
+        proposals = approved_one_window_apart(toybox.colours)
+        services.save_budget(budget=as_it_is, person=None, is_new=False)
+        for written in (1, 2, 3):
+            Execution.objects.filter(status="queued").update(run_after=clock.now())
+            work()
+            assert len(toybox.effects) == written
+            a_window_passes()
+        assert {fresh(each).status for each in proposals} == {"committed"}
+
 
 def cap(**fields) -> Budget:
     values = {"name": "Cap", "unit": "writes", "limit": 1, "window_seconds": 60}
