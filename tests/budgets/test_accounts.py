@@ -63,10 +63,14 @@ def age(proposal: str, seconds: float) -> None:
     Reservation.objects.filter(proposal=proposal).update(counted_at=then)
 
 
-def somebody_waits() -> bool:
+def waiting() -> int:
+    """How many others wait for what this connection holds."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        return cursor.fetchone()[0] > 0
+        cursor.execute(
+            "SELECT count(DISTINCT pid) FROM pg_locks "
+            "WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+        )
+        return cursor.fetchone()[0]
 
 
 def lower(budget: Budget) -> None:
@@ -334,6 +338,22 @@ class TestRefusals:
         assert told.count() == 2
         assert sum(entry.body["count"] for entry in told) == 50
 
+    def test_what_was_shed_before_the_first_is_in_the_sum_and_in_nothing_else(self):
+        make_budget(limit=0)
+        shortage = refuses(1).shortage
+        for times in (500, 1):
+            refusals.note(shortage, agent="a1", agent_name="bot", run="r", times=times)
+        assert told() == [1]
+        Refusal.objects.update(since=clock.now() - timedelta(minutes=2))
+        refusals.sum_up()
+        assert told() == [1, 500]
+
+
+def told() -> list[int]:
+    """How many refusals each entry of the ledger speaks of."""
+    entries = LedgerEntry.objects.filter(kind="budget.refused").order_by("pk")
+    return [entry.body["count"] for entry in entries]
+
 
 class TestStandings:
     def test_a_gauge_tells_used_held_and_the_next_slot(self):
@@ -379,6 +399,31 @@ class TestConcurrency:
             thread.join()
         assert not errors
         assert len(admitted) == 20
+
+    def test_of_many_first_refusals_at_once_one_is_entered_and_all_are_counted(self):
+        make_budget(limit=0)
+        shortage, errors = refuses(1).shortage, []
+
+        def refused() -> None:
+            try:
+                refusals.note(shortage, agent="a1", agent_name="bot", run="r")
+            except Exception as error:
+                errors.append(error)
+            finally:
+                connections.close_all()
+
+        with transaction.atomic():
+            refusals.note(shortage, agent="a1", agent_name="bot", run="r")
+            others = [threading.Thread(target=refused) for _ in range(7)]
+            for each in others:
+                each.start()
+            if connection.vendor == "postgresql":
+                eventually(lambda: waiting() == 7, what="the others, at the first one's row")
+        for each in others:
+            each.join()
+        assert not errors
+        assert told() == [1]
+        assert Refusal.objects.get().count == 8
 
     @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time.")
     def test_two_who_meet_at_new_scopes_do_not_wait_for_each_other(self, monkeypatch):
@@ -430,15 +475,15 @@ class TestConcurrency:
             finally:
                 connections.close_all()
 
-        waiting = threading.Thread(target=waits)
+        waiter = threading.Thread(target=waits)
         with transaction.atomic():
             list(Scope.objects.select_for_update(no_key=True))
-            waiting.start()
-            eventually(somebody_waits, what="the other, at the lock")
+            waiter.start()
+            eventually(lambda: waiting() == 1, what="the other, at the lock")
             lowering = threading.Thread(target=lower, args=(budget,))
             lowering.start()
             lowering.join()
-        waiting.join()
+        waiter.join()
         assert answers == [0]
 
     def test_no_window_of_any_position_holds_more_than_its_cap(self):
