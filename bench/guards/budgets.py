@@ -67,4 +67,11 @@ GUARDS = [
         '            "count": Refusal.objects.get(agent=agent).count,\n',
         "tests/budgets/test_accounts.py",
     ),
+    Guard(
+        "a budget is not saved over what somebody changed meanwhile",
+        "proposals/services/capping.py",
+        "    if version_of(budget_id) != seen:",
+        "    if False:",
+        "tests/proposals/admin/test_editing.py",
+    ),
 ]

@@ -14,7 +14,7 @@ from proposals.services.agents import (
     set_observed,
 )
 from proposals.services.attesting import ask_again, attest, try_target
-from proposals.services.capping import lower_budget, save_budget
+from proposals.services.capping import hold_version, lower_budget, save_budget, version_of
 from proposals.services.claiming import (
     claim_review,
     prune_review_claims,
@@ -120,6 +120,7 @@ __all__ = [
     "freeze",
     "grant",
     "grant_each",
+    "hold_version",
     "import_http_actions",
     "invite",
     "issue_token",
@@ -175,6 +176,7 @@ __all__ = [
     "undo",
     "undo_by_agent",
     "undo_run",
+    "version_of",
     "withdraw",
     "withdraw_decision",
 ]

@@ -4,10 +4,11 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Max
 
 from budgets.models import Budget
 from proposals import rights
-from proposals.exceptions import NotEligible, NotFound
+from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.services.configuration import record_change
 from proposals.services.decisions import invalid
 from proposals.services.stopping import wake
@@ -35,6 +36,24 @@ def save_budget(*, budget: Budget, person: Any, is_new: bool) -> Budget:
     if not is_new:
         wake()
     return budget
+
+
+def version_of(budget_id: int) -> int | None:
+    """Names how a budget stands; every change of it, also a lowering, gives it another."""
+    newest: int | None = Budget.history.filter(id=budget_id).aggregate(Max("history_id"))[
+        "history_id__max"
+    ]
+    return newest
+
+
+def hold_version(*, budget_id: int, seen: int | None) -> None:
+    """Lock a budget for the caller's transaction, which stores it as edited from what was shown.
+
+    Raises InvalidRequest when somebody else changed it meanwhile.
+    """
+    Budget.objects.select_for_update(no_key=True).get(pk=budget_id)
+    if version_of(budget_id) != seen:
+        raise InvalidRequest("Somebody changed this budget meanwhile. Look at it again.")
 
 
 @transaction.atomic
