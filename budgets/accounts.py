@@ -1,18 +1,20 @@
 """Reserve, re-stamp, capture, release: the four moves, each inside the caller's transaction.
 
 Exact at any concurrency: the scopes that a charge falls into are locked in one order (budget, then
-key), the clock is read after the locks are held, and the sum is taken over what counts then. So no
-window of any position ever holds more than its cap. (Protocols page, Budgets; design page.)
+key), the clock and the limits are read after the locks are held, and the sum is taken over what
+counts then. So no window of any position ever holds more than its cap. (Protocols page, Budgets;
+design page.)
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import reduce
 from operator import or_
 
 from django.db import connection
-from django.db.models import QuerySet, Sum
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
 from django.db.transaction import TransactionManagementError
 
 from budgets.charges import Charge, Unit
@@ -42,8 +44,11 @@ class Standing:
 
 def matching(charge: Charge) -> list[Budget]:
     """The budgets in force that cover a charge, in the order in which they are locked."""
-    in_force = Budget.objects.filter(is_active=True, lane=charge.lane).order_by("pk")
-    return [budget for budget in in_force if budget.covers(charge)]
+    return [budget for budget in in_force(charge) if budget.covers(charge)]
+
+
+def in_force(charge: Charge) -> QuerySet[Budget]:
+    return Budget.objects.filter(is_active=True, lane=charge.lane).order_by("pk")
 
 
 def reserve(charge: Charge) -> list[Standing]:
@@ -69,8 +74,12 @@ def reserve(charge: Charge) -> list[Standing]:
     ) and set(earlier) == set(wanted):
         return []  # nothing is added, so nothing needs to be locked
     scopes = lock_scopes([(budget, key) for (_, key), (budget, _) in wanted.items()], charge)
-    now = clock.now()
-    places = [(scope, *each) for scope, each in zip(scopes, wanted.values(), strict=True)]
+    budgets, now = as_they_are(scopes)
+    amounts = [amount for _, amount in wanted.values()]
+    places = [
+        (scope, budgets[scope.budget_id], amount)
+        for scope, amount in zip(scopes, amounts, strict=True)
+    ]
     used = used_beside([(scope, budget) for scope, budget, _ in places], charge.proposal, now)
     held = {each.scope_id: each for each in earlier.values()}
     set_aside(places, charge.proposal, held, used, now)
@@ -195,36 +204,82 @@ def next_slot(
     return None
 
 
-def restamp(proposal: str) -> datetime | None:
-    """Count what is held from now on, because the write happens now and not when it was asked for.
+def restamp(charge: Charge) -> datetime | None:
+    """Count a write from now on, because it happens now and not when it was asked for.
 
+    Where a budget holds nothing for it yet, being newer than that or changed since, it is reserved.
     Returns the moment from which it counts; None if there was nothing to move.
 
-    Raises BudgetExceeded if the window has no room for it any more. What is counted for the life
-    of a run, or in proposals, is not moved.
+    Raises BudgetExceeded if a window has no room for it any more. What is counted for the life of
+    a run, or in proposals, is not moved.
     """
     require_transaction()
-    held = [
-        each
-        for each in Reservation.objects.filter(proposal=proposal, status=Reservation.Status.HELD)
-        .select_related("scope__budget")
-        .order_by("scope__budget_id", "scope__key")
-        if each.scope.budget.window is not None
-    ]
+    charge = replace(charge, is_claimed=True)
+    holdings = holdings_of(charge)
+    if not all(each.is_whole for each in holdings):
+        reserve(charge)
+        holdings = holdings_of(charge)
+    held = {
+        each.scope_id: each.amount
+        for each in holdings
+        if each.is_whole and each.scope_id and each.budget.window is not None
+    }
     if not held:
         return None
-    list(
+    scopes = list(
         Scope.objects.select_for_update(no_key=True)
-        .filter(pk__in=[each.scope_id for each in held])
+        .filter(pk__in=held)
         .order_by("budget_id", "key")
     )
-    now = clock.now()
-    used = used_beside([(each.scope, each.scope.budget) for each in held], proposal, now)
-    for each in held:
-        scope = each.scope
-        require_room(scope, scope.budget, proposal, each.amount, used[scope.pk], now)
-    Reservation.objects.filter(pk__in=[each.pk for each in held]).update(counted_at=now)
+    budgets, now = as_they_are(scopes)
+    used = used_beside([(each, budgets[each.budget_id]) for each in scopes], charge.proposal, now)
+    for scope in scopes:
+        budget, amount = budgets[scope.budget_id], held[scope.pk]
+        require_room(scope, budget, charge.proposal, amount, used[scope.pk], now)
+    Reservation.objects.filter(
+        proposal=charge.proposal, scope__in=held, status=Reservation.Status.HELD
+    ).update(counted_at=now)
     return now
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a charge asks of a budget; whole where just that is held, in just that scope."""
+
+    budget: Budget
+    amount: Decimal
+    scope_id: int | None
+    is_whole: bool
+
+
+def holdings_of(charge: Charge) -> list[Holding]:
+    """What every budget that covers a charge holds for it: one statement, for the claim."""
+    mine = Reservation.objects.filter(
+        scope__budget=OuterRef("pk"), proposal=charge.proposal, status=Reservation.Status.HELD
+    )
+    budgets = in_force(charge).annotate(
+        scope_id=Subquery(mine.values("scope")[:1]),
+        held_key=Subquery(mine.values("scope__key")[:1]),
+        held=Subquery(mine.values("amount")[:1]),
+    )
+    return [
+        Holding(
+            budget,
+            amount,
+            budget.scope_id,
+            (budget.held_key, budget.held) == (budget.scope_key(charge), amount),
+        )
+        for budget in budgets
+        if budget.covers(charge) and (amount := charge.amount(budget.unit, budget.currency))
+    ]
+
+
+def as_they_are(scopes: Iterable[Scope]) -> tuple[dict[int, Budget], datetime]:
+    """The budgets of locked scopes, and the time: whoever waited for the locks read older ones."""
+    found = Budget.objects.filter(pk__in={scope.budget_id for scope in scopes})
+    read = list(found.annotate(read_at=clock.Now()))
+    budgets: dict[int, Budget] = {budget.pk: budget for budget in read}
+    return budgets, max(budget.read_at for budget in read) if read else clock.now()
 
 
 def capture(proposal: str, now: datetime) -> None:

@@ -26,6 +26,7 @@ class Charge:
     action: str = ""
     resource: str = ""
     lane: str = "forward"
+    is_claimed: bool = False  # proposals are counted when submitted, and not once more
     objects: int | None = None  # only the preview knows
     money: dict[str, Decimal] = field(default_factory=dict)
 
@@ -35,4 +36,6 @@ class Charge:
             return self.money.get(currency, Decimal(0))
         if unit == Unit.OBJECTS:
             return Decimal(self.objects or 0)
+        if unit == Unit.PROPOSALS and self.is_claimed:
+            return Decimal(0)
         return Decimal(1)

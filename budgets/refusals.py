@@ -1,12 +1,12 @@
 """Refusals, summed: a runaway loop leaves a handful of ledger entries and not one per request.
 
-The first refusal of a budget to an agent is entered at once; what follows within a minute is
-counted, and entered as one sum by the clock.
+The first refusal of a budget to an agent is entered at once, as one; all others until a minute
+later are counted, with what was shed before the first, and entered as one sum by the clock.
 """
 
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from budgets.exceptions import Shortage
@@ -20,26 +20,27 @@ SUM_AFTER = timedelta(minutes=1)
 def note(shortage: Shortage, *, agent: str, agent_name: str, run: str, times: int = 1) -> None:
     """Count a refusal; the first of a minute has its own ledger entry."""
     now = clock.now()
-    counted = Refusal.objects.filter(
-        budget_id=shortage.budget_id, agent=agent, is_summed=False
-    ).update(count=F("count") + times, last_at=now)
-    if counted:
-        return
-    made = Refusal.objects.bulk_create(
-        [
-            Refusal(
-                budget_id=shortage.budget_id,
-                agent=agent,
-                agent_name=agent_name,
-                since=now,
-                last_at=now,
-                count=times,
-            )
-        ],
-        ignore_conflicts=True,
-    )
-    if not made:
-        return
+    place = {"budget_id": shortage.budget_id, "agent": agent}
+    while not Refusal.objects.filter(**place, is_summed=False).update(
+        count=F("count") + times, last_at=now
+    ):
+        first = Refusal(**place, agent_name=agent_name, since=now, last_at=now, count=times)
+        if begins(first):
+            enter_first(shortage, agent, agent_name, run, now)
+            return
+
+
+def begins(first: Refusal) -> bool:
+    """Store the first refusal of a minute; False if another one was first after all."""
+    try:
+        with transaction.atomic():
+            first.save(force_insert=True)
+    except IntegrityError:
+        return False
+    return True
+
+
+def enter_first(shortage: Shortage, agent: str, agent_name: str, run: str, now: datetime) -> None:
     entries.record(
         f"budget:{shortage.budget_id}",
         kind="budget.refused",
@@ -55,7 +56,7 @@ def note(shortage: Shortage, *, agent: str, agent_name: str, run: str, times: in
             "window_seconds": shortage.window_seconds or 0,
             "used": f"{shortage.used:f}",
             "asked": f"{shortage.asked:f}",
-            "count": times,
+            "count": 1,
         },
     )
 

@@ -19,7 +19,6 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
-from budgets import accounts
 from budgets.exceptions import BudgetExceeded
 from ledger import clock
 from proposals import (
@@ -35,6 +34,7 @@ from proposals import (
     policy,
     seats,
     settling,
+    spending,
     undone,
 )
 from proposals.attempts import WORKER, Claim, record
@@ -150,14 +150,18 @@ def take(execution_id: UUID | str) -> Claim | None:
         hold(proposal, execution, now, closed.reason, (closed.until - now).total_seconds())
         return None
     refusal = objection(proposal, execution, now)
-    if not refusal and not had_intent:
+    if not refusal:
         try:
             with transaction.atomic():
                 # The ledger's moment of the claim is the one that counts against the budgets.
-                now = accounts.restamp(str(proposal.pk)) or now
+                now = spending.restamp(proposal, execution.of_check) or now
         except BudgetExceeded as error:
-            hold(proposal, execution, now, str(error), seconds_until(error, now))
-            return None
+            if not had_intent:
+                hold(proposal, execution, now, str(error), seconds_until(error, now))
+                return None
+            # It may be written, and is settled then. If not, its key is voided and it waits for a
+            # slot as all others do: else an outage would save up writes for its end.
+            refusal = str(error)
     execution.fence += 1
     execution.status = Execution.Status.INTENDED if had_intent else Execution.Status.CLAIMED
     execution.lease_until = now + timedelta(seconds=settings.EXECUTION_LEASE_SECONDS)

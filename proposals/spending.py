@@ -3,7 +3,7 @@
 import time
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -60,6 +60,11 @@ def reserve(
         return accounts.reserve(charge(proposal, params, check))
     except BudgetExceeded as error:
         raise over_budget(error.shortage) from error
+
+
+def restamp(proposal: Proposal, check: Check) -> datetime | None:
+    """Count the write of a check from now on. Raises BudgetExceeded where there is no room now."""
+    return accounts.restamp(charge(proposal, check.revision.params, check))
 
 
 def over_budget(shortage: Shortage) -> OverBudget:

@@ -170,9 +170,23 @@ GUARDS = [
     Guard(
         "the write is counted when it happens",
         "proposals/execution.py",
-        "now = accounts.restamp(str(proposal.pk)) or now",
+        "now = spending.restamp(proposal, execution.of_check) or now",
         "pass",
         "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "what has an intent is counted again at each claim",
+        "proposals/execution.py",
+        "    if not refusal:\n        try:",
+        "    if not refusal and not had_intent:\n        try:",
+        "tests/proposals/test_execution.py",
+    ),
+    Guard(
+        "what has an intent is settled without a slot",
+        "proposals/execution.py",
+        "            if not had_intent:\n                hold(proposal, execution, now, str(error)",
+        "            if True:\n                hold(proposal, execution, now, str(error)",
+        "tests/proposals/test_execution.py",
     ),
     Guard(
         "lifting a freeze takes its own right",

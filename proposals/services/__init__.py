@@ -14,6 +14,7 @@ from proposals.services.agents import (
     set_observed,
 )
 from proposals.services.attesting import ask_again, attest, try_target
+from proposals.services.capping import hold_version, lower_budget, save_budget, version_of
 from proposals.services.claiming import (
     claim_review,
     prune_review_claims,
@@ -25,10 +26,8 @@ from proposals.services.configuration import (
     change_agent,
     create_agent,
     grant,
-    lower_budget,
     record_change,
     remove_grant,
-    save_budget,
     save_rule,
 )
 from proposals.services.databases import (
@@ -121,6 +120,7 @@ __all__ = [
     "freeze",
     "grant",
     "grant_each",
+    "hold_version",
     "import_http_actions",
     "invite",
     "issue_token",
@@ -176,6 +176,7 @@ __all__ = [
     "undo",
     "undo_by_agent",
     "undo_run",
+    "version_of",
     "withdraw",
     "withdraw_decision",
 ]

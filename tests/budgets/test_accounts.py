@@ -13,7 +13,7 @@ from django.db.transaction import TransactionManagementError
 from budgets import accounts, refusals, standings
 from budgets.charges import Charge
 from budgets.exceptions import BudgetExceeded
-from budgets.models import Budget, Refusal, Reservation
+from budgets.models import Budget, Refusal, Reservation, Scope
 from ledger import clock
 from ledger.models import LedgerEntry
 from tests.processes import eventually
@@ -61,6 +61,21 @@ def age(proposal: str, seconds: float) -> None:
     """Let a reservation have been counted so long ago."""
     then = clock.now() - timedelta(seconds=seconds)
     Reservation.objects.filter(proposal=proposal).update(counted_at=then)
+
+
+def waiting() -> int:
+    """How many others wait for what this connection holds."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(DISTINCT pid) FROM pg_locks "
+            "WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+        )
+        return cursor.fetchone()[0]
+
+
+def lower(budget: Budget) -> None:
+    Budget.objects.filter(pk=budget.pk).update(limit=0)
+    connections.close_all()
 
 
 class TestReserve:
@@ -187,7 +202,7 @@ class TestRestamp:
         reserve(1)
         age("p1", 50)
         with transaction.atomic():
-            accounts.restamp("p1")
+            accounts.restamp(charge(1))
         age_now = clock.now() - Reservation.objects.get().counted_at
         assert age_now < timedelta(seconds=5)
 
@@ -197,7 +212,62 @@ class TestRestamp:
         age("p1", 61)
         reserve(2)
         with pytest.raises(BudgetExceeded), transaction.atomic():
-            accounts.restamp("p1")
+            accounts.restamp(charge(1))
+
+    def test_a_budget_that_was_switched_off_refuses_nothing_that_is_held(self):
+        budget = make_budget()
+        reserve(1)
+        budget.is_active, budget.limit = False, 0
+        budget.save()
+        with transaction.atomic():
+            assert accounts.restamp(charge(1)) is None
+        accounts.capture("p1", clock.now())
+        assert Reservation.objects.get().status == "captured", (
+            "it counts if it is switched on again"
+        )
+
+    def test_a_budget_that_is_newer_counts_it_from_now_on(self):
+        reserve(1)
+        make_budget(limit=1)
+        with transaction.atomic():
+            assert accounts.restamp(charge(1))
+        refuses(2)
+
+    def test_a_newer_budget_without_room_refuses_and_holds_nothing(self):
+        make_budget(limit=1, resource_pattern="other")
+        for number in (1, 2):
+            reserve(number)
+        budget = make_budget(limit=1)
+        with transaction.atomic():
+            accounts.restamp(charge(1))
+        with pytest.raises(BudgetExceeded), transaction.atomic():
+            accounts.restamp(charge(2))
+        assert Reservation.objects.get().scope.budget == budget
+
+    def test_a_newer_budget_of_proposals_does_not_count_what_was_submitted_before(self):
+        make_budget(unit="proposals", limit=0)
+        with transaction.atomic():
+            assert accounts.restamp(charge(1)) is None
+        assert not Reservation.objects.exists()
+
+    def test_what_is_counted_apart_since_is_reserved_there(self):
+        budget = make_budget(limit=1)
+        reserve(1)
+        budget.per_resource = True
+        budget.save()
+        with transaction.atomic():
+            accounts.restamp(charge(1))
+        refuses(2)
+        reserve(3, resource="shop.orders/2")
+
+    def test_it_takes_five_statements_and_one_where_nothing_counts(self, django_assert_num_queries):
+        with django_assert_num_queries(1):
+            accounts.restamp(charge(1))
+        for fields in ({}, {"per_agent": True}, {"unit": "proposals"}):
+            make_budget(**fields)
+        reserve(1)
+        with django_assert_num_queries(5):
+            assert accounts.restamp(charge(1))
 
     def test_proposals_are_not_moved(self):
         make_budget(unit="proposals")
@@ -205,7 +275,7 @@ class TestRestamp:
         age("p1", 30)
         before = Reservation.objects.get().counted_at
         with transaction.atomic():
-            accounts.restamp("p1")
+            accounts.restamp(charge(1))
         assert Reservation.objects.get().counted_at == before
 
 
@@ -268,6 +338,22 @@ class TestRefusals:
         assert told.count() == 2
         assert sum(entry.body["count"] for entry in told) == 50
 
+    def test_what_was_shed_before_the_first_is_in_the_sum_and_in_nothing_else(self):
+        make_budget(limit=0)
+        shortage = refuses(1).shortage
+        for times in (500, 1):
+            refusals.note(shortage, agent="a1", agent_name="bot", run="r", times=times)
+        assert told() == [1]
+        Refusal.objects.update(since=clock.now() - timedelta(minutes=2))
+        refusals.sum_up()
+        assert told() == [1, 500]
+
+
+def told() -> list[int]:
+    """How many refusals each entry of the ledger speaks of."""
+    entries = LedgerEntry.objects.filter(kind="budget.refused").order_by("pk")
+    return [entry.body["count"] for entry in entries]
+
 
 class TestStandings:
     def test_a_gauge_tells_used_held_and_the_next_slot(self):
@@ -314,6 +400,31 @@ class TestConcurrency:
         assert not errors
         assert len(admitted) == 20
 
+    def test_of_many_first_refusals_at_once_one_is_entered_and_all_are_counted(self):
+        make_budget(limit=0)
+        shortage, errors = refuses(1).shortage, []
+
+        def refused() -> None:
+            try:
+                refusals.note(shortage, agent="a1", agent_name="bot", run="r")
+            except Exception as error:
+                errors.append(error)
+            finally:
+                connections.close_all()
+
+        with transaction.atomic():
+            refusals.note(shortage, agent="a1", agent_name="bot", run="r")
+            others = [threading.Thread(target=refused) for _ in range(7)]
+            for each in others:
+                each.start()
+            if connection.vendor == "postgresql":
+                eventually(lambda: waiting() == 7, what="the others, at the first one's row")
+        for each in others:
+            each.join()
+        assert not errors
+        assert told() == [1]
+        assert Refusal.objects.get().count == 8
+
     @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time.")
     def test_two_who_meet_at_new_scopes_do_not_wait_for_each_other(self, monkeypatch):
         """One holds the new second scope and wants the first; the other wants them in order."""
@@ -348,6 +459,32 @@ class TestConcurrency:
         assert not errors
         assert agents.scopes.count() == 1
         assert Reservation.objects.count() == 4
+
+    @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time.")
+    @pytest.mark.parametrize("move", [accounts.reserve, accounts.restamp])
+    def test_whoever_waited_while_a_cap_was_lowered_is_judged_by_the_lower_one(self, move):
+        budget, answers = make_budget(), []
+        reserve(1)
+
+        def waits() -> None:
+            try:
+                with transaction.atomic():
+                    answers.append(move(charge(1 if move is accounts.restamp else 2)))
+            except BudgetExceeded as error:
+                answers.append(error.shortage.limit)
+            finally:
+                connections.close_all()
+
+        waiter = threading.Thread(target=waits)
+        with transaction.atomic():
+            list(Scope.objects.select_for_update(no_key=True))
+            waiter.start()
+            eventually(lambda: waiting() == 1, what="the other, at the lock")
+            lowering = threading.Thread(target=lower, args=(budget,))
+            lowering.start()
+            lowering.join()
+        waiter.join()
+        assert answers == [0]
 
     def test_no_window_of_any_position_holds_more_than_its_cap(self):
         """A short window under pressure; judged by a sweep over the times in the rows."""

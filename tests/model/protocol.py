@@ -126,6 +126,7 @@ class Protocol:
         return label, "system", w, s._replace(execution=e)
 
     def objection(self, s: State, e: Execution) -> str:
+        """Why it is not to be written. With an intent, a budget without room is such a reason."""
         if s.overdue:
             return "expired"
         if s.direction == "do" and (s.revoked or s.strict != e.digest.strict):

@@ -128,6 +128,22 @@ class TestLife:
         assert all(each.run_after > clock.now() for each in queued)
         assert queued.count() == 2
 
+    @pytest.mark.parametrize("change", [{"limit": 2}, {"is_active": False}])
+    def test_what_waits_for_a_slot_goes_on_at_once_when_there_is_room(self, change):
+        budget = cap(limit=1, window_seconds=3600)
+        waiting = make_checked(params=painting(tier="medium"))
+        Reservation.objects.update(counted_at=clock.now() - timedelta(days=1))
+        make_checked(params=painting("red", toy="duck"))
+        factories.approve(waiting)
+        work()
+        assert fresh(waiting).status == "approved"
+        assert Execution.objects.get(proposal=waiting).run_after > clock.now()
+        for name, value in change.items():
+            setattr(budget, name, value)
+        services.save_budget(budget=budget, person=None, is_new=False)
+        work()
+        assert fresh(waiting).status == "committed"
+
     def test_undo_by_people_has_its_own_lane(self):
         cap(limit=1)
         proposal = make_checked()

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import Group
 
+from budgets.models import Budget, Reservation
 from ledger import clock
 from ledger.models import LedgerEntry
 from proposals import execution, services, settling
@@ -80,6 +81,95 @@ class TestClaim:
         execution.run(attempt().pk)
         assert fresh(approved).status == "expired"
         assert toybox.effects == []
+
+
+class TestBudgetsAtTheClaim:
+    """What has an intent already may have been written, or may be written long after."""
+
+    @pytest.fixture(autouse=True)
+    def _one_a_minute(self):
+        cap()
+
+    def test_an_outage_does_not_save_up_writes_for_its_end(self, toybox):
+        proposals = approved_one_window_apart(toybox.colours)
+        toybox.failing["apply"] = "unavailable"
+        for each in proposals:
+            execution.run(Execution.objects.get(proposal=each).pk)
+            a_window_passes()
+        assert Execution.objects.filter(status="intended").count() == 3
+        toybox.failing.clear()
+        for written in (1, 2, 3):
+            lease_ends()
+            Execution.objects.filter(status="queued").update(run_after=clock.now())
+            work()
+            assert len(toybox.effects) == written
+            a_window_passes()
+        assert {fresh(each).status for each in proposals} == {"committed"}
+
+    def test_what_was_written_before_is_settled_without_a_slot(self, toybox):
+        first, second = approved_one_window_apart(["bear", "duck"])
+        toybox.failing["answer"] = "unclear"
+        execution.run(Execution.objects.get(proposal=first).pk)
+        toybox.failing.clear()
+        a_window_passes()
+        execution.run(Execution.objects.get(proposal=second).pk)
+        assert fresh(second).status == "committed", "it took the only slot"
+        lease_ends()
+        execution.run(Execution.objects.get(proposal=first).pk)
+        assert fresh(first).status == "committed"
+        assert len(toybox.effects) == 2
+
+    def test_what_waits_for_a_slot_after_its_intent_cannot_be_written_meanwhile(self, toybox):
+        first, second = approved_one_window_apart(["bear", "duck"])
+        late = execution.take(Execution.objects.get(proposal=first).pk)
+        assert execution.intend(late)
+        a_window_passes()
+        execution.run(Execution.objects.get(proposal=second).pk)
+        lease_ends()
+        execution.run(Execution.objects.get(proposal=first).pk)
+        assert fresh(first).status == "submitted"
+        assert "budget" in fresh(first).reason
+        with pytest.raises(execution.VoidedKey):
+            execution.apply(late)
+        work()
+        assert fresh(first).status == "approved", "the approval counts: nothing else has changed"
+        assert Execution.objects.get(proposal=first, status="queued").run_after > clock.now()
+
+    @pytest.mark.parametrize(
+        "before", [{"is_active": False}, {"action_pattern": "email.*"}, {"per_resource": True}]
+    )
+    def test_a_budget_counts_what_was_approved_before_it_was_as_it_is(self, toybox, before):
+        as_it_is = Budget.objects.get()
+        Budget.objects.update(**before)
+        proposals = approved_one_window_apart(toybox.colours)
+        services.save_budget(budget=as_it_is, person=None, is_new=False)
+        for written in (1, 2, 3):
+            Execution.objects.filter(status="queued").update(run_after=clock.now())
+            work()
+            assert len(toybox.effects) == written
+            a_window_passes()
+        assert {fresh(each).status for each in proposals} == {"committed"}
+
+
+def cap(**fields) -> Budget:
+    values = {"name": "Cap", "unit": "writes", "limit": 1, "window_seconds": 60}
+    return services.save_budget(budget=Budget(**(values | fields)), person=None, is_new=True)
+
+
+def a_window_passes() -> None:
+    for each in Reservation.objects.all():
+        each.counted_at -= timedelta(seconds=61)
+        each.save()
+
+
+def approved_one_window_apart(toys) -> list[Proposal]:
+    proposals = []
+    for toy in toys:
+        proposals.append(make_checked(params=painting(toy=toy, tier="medium")))
+        a_window_passes()
+    for proposal in proposals:
+        factories.approve(proposal)
+    return proposals
 
 
 class TestStaleTarget:

@@ -1,9 +1,11 @@
 """Rules, agents, grants and tokens: edited by few, through the verbs, with ledger and history."""
 
 import re
+from decimal import Decimal
 
 import pytest
 
+from budgets.models import Budget
 from ledger.identifiers import uuid7
 from ledger.models import LedgerEntry
 from ledger.verify import Result, verify
@@ -110,6 +112,34 @@ def test_an_old_version_can_be_read_and_not_put_back_past_the_ledger(paula, amir
         assert browser.post(page, rule_form()).status_code == 403
     rule.refresh_from_db()
     assert (rule.is_active, rule.version) == (False, 2)
+
+
+def test_a_budget_is_not_saved_over_what_somebody_changed_meanwhile(paula, amir):
+    budget = services.save_budget(
+        budget=Budget(name="Cap", unit="writes", limit=100, window_seconds=60),
+        person=None,
+        is_new=True,
+    )
+    page = address(Budget, "change", budget.pk)
+    form = paula.get(page).context["adminform"].form
+    sent = {name: form[name].value() for name in form.fields}
+    sent = {name: value for name, value in sent.items() if value not in (None, False)}
+    olga = factories.make_person("olga", groups=["operators"])
+    services.lower_budget(budget_id=budget.pk, limit=Decimal(1), reason="It loops.", person=olga)
+    response = paula.post(page, sent | {"name": "Cap of writes"})
+    assert "Somebody changed this budget meanwhile." in text_of(response)
+    del sent["seen"]
+    assert "Somebody changed this budget meanwhile." in text_of(paula.post(page, sent))
+    budget.refresh_from_db()
+    assert (budget.name, budget.limit) == ("Cap", 1)
+
+    seen = paula.get(page).context["adminform"].form["seen"].value()
+    assert paula.post(page, sent | {"limit": "50", "seen": seen}).status_code == 302
+    budget.refresh_from_db()
+    assert budget.limit == 50
+    assert 'name="seen"' not in text_of(amir.get(page)), "who may only read sends nothing"
+    new = {name: value for name, value in sent.items() if name != "id"} | {"name": "Another"}
+    assert paula.post(address(Budget, "add"), new).status_code == 302
 
 
 def agent_form(agent, **changes):
