@@ -4,10 +4,13 @@ Whoever records an intent holds the gate shared, whoever freezes takes it alone:
 either committed before the freeze, or sees it. On SQLite the one writer is the gate.
 """
 
+from fnmatch import fnmatchcase
+from typing import Any
+
 from django.db import connection
 from django.db.models import QuerySet
 
-from proposals.models import Freeze, Proposal
+from proposals.models import Agent, Freeze, Proposal, Run
 
 GATE = 0x436F_756E_7465_7201  # any number that nothing else in the database locks
 
@@ -30,6 +33,12 @@ def lock(function: str) -> None:
 
 def in_force() -> QuerySet[Freeze]:
     return Freeze.objects.filter(lifted_at=None)
+
+
+def target(*, agent: Agent | None = None, action: str = "", run: Run | None = None) -> Any:
+    """What a freeze of this names, as its fields; of everything when nothing is named."""
+    scope = "agent" if agent else "run" if run else "action" if action else "everything"
+    return {"scope": scope, "agent": agent, "action": action, "run": run}
 
 
 def is_everything_frozen() -> bool:
@@ -61,6 +70,6 @@ def covers(freeze: Freeze, proposal: Proposal) -> bool:
         return False
     return {
         Freeze.Scope.AGENT: freeze.agent_id == proposal.agent_id,
-        Freeze.Scope.ACTION: freeze.action == proposal.action,
+        Freeze.Scope.ACTION: fnmatchcase(proposal.action, freeze.action),
         Freeze.Scope.RUN: proposal.run_id is not None and freeze.run_id == proposal.run_id,
     }[Freeze.Scope(freeze.scope)]
