@@ -1,4 +1,4 @@
-"""Budgets, which policy administrators edit; what counts against them, and what is frozen."""
+"""Budgets, which policy administrators edit, and what counts against them."""
 
 from typing import Any
 
@@ -9,7 +9,6 @@ from budgets.models import Budget, Refusal, Reservation
 from ledger.readonly_admin import ReadOnlyAdmin
 from proposals import services
 from proposals.admin.base import EditableAdmin, moment
-from proposals.models import Freeze
 
 
 @admin.register(Budget)
@@ -61,13 +60,3 @@ class RefusalAdmin(ReadOnlyAdmin):
 
     began = moment("since", "from")
     ended = moment("last_at", "to")
-
-
-@admin.register(Freeze)
-class FreezeAdmin(ReadOnlyAdmin):
-    list_display = ("id", "scope", "agent", "action", "set_at", "lifted")
-    list_select_related = ("agent",)
-    list_filter = ("scope",)
-
-    set_at = moment("frozen_at", "frozen")
-    lifted = moment("lifted_at", "lifted")

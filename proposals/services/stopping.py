@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from ledger import clock, entries
-from proposals import bell, freezing, rights
+from proposals import bell, freezing, rights, stops
 from proposals.exceptions import InvalidRequest, NotEligible
 from proposals.models import Agent, Execution, Freeze, Run
 from proposals.registry import registry
@@ -18,7 +18,6 @@ from proposals.services.naming import named
 from proposals.targets import wiring
 
 STREAM = "freezes"
-NO_SUCH_ACTION = "There is no action of this name, and none that fits it as a pattern."
 
 
 def freeze(
@@ -46,7 +45,7 @@ def freeze(
     except ValidationError as error:
         raise InvalidRequest(" ".join(error.messages)) from error
     if action and not actions_fitting(action):
-        raise invalid("action", "unknown", NO_SUCH_ACTION)
+        raise invalid("action", "unknown", stops.NO_SUCH_ACTION)
     try:
         with transaction.atomic():
             freezing.take_gate()
