@@ -8,10 +8,8 @@ SCOPES = {
     Freeze.Scope.ACTION: "No agent writes in this way.",
     Freeze.Scope.RUN: "Nothing of this run is written. Its number is shown beside its proposals.",
 }
-BEGUN = (
-    "A write that has begun ends; none begins after. Undo asked for by people goes on, unless "
-    "everything is frozen."
-)
+BEGUN = "A write that has begun ends; none begins after."
+UNDO_GOES_ON = "Undo asked for by people goes on."
 NO_SUCH_ACTION = "There is no action of this name, and none that fits it as a pattern."
 NOW_FROZEN = "No write of it begins from now on, until an operator lifts this."
 WAS_FROZEN = "It was frozen already, for the reason below."

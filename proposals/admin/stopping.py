@@ -250,7 +250,7 @@ class FreezeAdmin(StoppableAdmin, ReadOnlyAdmin):
         return self.choose(request, form)
 
     def choose(self, request: HttpRequest, form: StopForm) -> HttpResponse:
-        lead = stops.BEGUN
+        lead = f"{stops.BEGUN} Undo asked for by people goes on, unless everything is frozen."
         if not rights.has(request.user, rights.FREEZE):
             lead += " You may stop the agents that you own, and their runs."
         return asked(
@@ -268,6 +268,8 @@ class FreezeAdmin(StoppableAdmin, ReadOnlyAdmin):
         wanted = form.wanted()
         scope = Freeze.Scope(wanted.scope)
         facts = [stops.SCOPES[scope], stops.BEGUN]
+        if scope is not Freeze.Scope.EVERYTHING:
+            facts.append(stops.UNDO_GOES_ON)
         if scope is Freeze.Scope.ACTION:
             facts.insert(0, f"It stops {', '.join(services.actions_fitting(wanted.action))}.")
         return asked(

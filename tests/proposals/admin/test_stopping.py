@@ -74,6 +74,7 @@ class TestFreezing:
         assert f"Freeze {said}?" in asked
         assert "Approved and not yet written: 1." in asked
         assert "Reason: A loop." in asked
+        assert ("Undo asked for by people goes on." in asked) is (scope != "everything")
         assert ("It stops toys." in asked) is (scope in {"action", "pattern"})
         assert not Freeze.objects.exists(), "being asked stopped nothing"
 
