@@ -8,10 +8,13 @@ proposal; whoever held that and wanted the gate would wait for it for ever. In w
 somebody may be suspended or something frozen, `take_gate` is therefore the first to lock.
 """
 
+from fnmatch import fnmatchcase
+from typing import Any
+
 from django.db import connection
 from django.db.models import QuerySet
 
-from proposals.models import Freeze, Proposal
+from proposals.models import Agent, Freeze, Proposal, Run
 
 GATE = 0x436F_756E_7465_7201  # any number that nothing else in the database locks
 
@@ -38,6 +41,12 @@ def lock(function: str) -> None:
 
 def in_force() -> QuerySet[Freeze]:
     return Freeze.objects.filter(lifted_at=None)
+
+
+def target(*, agent: Agent | None = None, action: str = "", run: Run | None = None) -> Any:
+    """What a freeze of this names, as its fields; of everything when nothing is named."""
+    scope = "agent" if agent else "run" if run else "action" if action else "everything"
+    return {"scope": scope, "agent": agent, "action": action, "run": run}
 
 
 def is_everything_frozen() -> bool:
@@ -69,6 +78,6 @@ def covers(freeze: Freeze, proposal: Proposal) -> bool:
         return False
     return {
         Freeze.Scope.AGENT: freeze.agent_id == proposal.agent_id,
-        Freeze.Scope.ACTION: freeze.action == proposal.action,
+        Freeze.Scope.ACTION: fnmatchcase(proposal.action, freeze.action),
         Freeze.Scope.RUN: proposal.run_id is not None and freeze.run_id == proposal.run_id,
     }[Freeze.Scope(freeze.scope)]

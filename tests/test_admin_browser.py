@@ -6,8 +6,9 @@ from django.urls import reverse
 
 from ledger import clock, days, sealer
 from ledger.models import Broken, LedgerEntry
+from proposals import freezing, services
 from proposals.models import Proposal
-from tests.factories import make_person
+from tests.factories import make_agent, make_person, make_proposal
 from tests.proposals.admin.pages import hostile_proposal
 from tests.test_browser import CHROMIUM, LOOKS, chromium, committed, desk
 
@@ -24,6 +25,10 @@ pytestmark = [
 @pytest.fixture
 def auditor():
     return make_person("amir", groups=["auditors"], is_staff=True)
+
+
+def operator():
+    return make_person("olga", groups=["operators"], is_staff=True)
 
 
 def auditors_pages() -> dict[str, str]:
@@ -67,6 +72,80 @@ def test_every_page_is_accessible_and_fits_its_width(desk, auditor, look):
         if across > look["width"]:
             faults.append(f"{name} scrolls sideways: {across}")
     assert not faults, "\n".join(faults)
+
+
+def pages_that_stop() -> dict[str, str]:
+    agent = make_agent()
+    run = make_proposal(agent=agent).run
+    frozen = services.freeze(reason="Prices look wrong.", action="toys.*")
+    chosen = reverse("admin:proposals_freeze_set")
+    return {
+        "freezes": reverse("admin:proposals_freeze_changelist"),
+        "freezes, none fits": f"{reverse('admin:proposals_freeze_changelist')}?state=over",
+        "a freeze": reverse("admin:proposals_freeze_change", args=[frozen.pk]),
+        "freeze": f"{chosen}?scope=run&run={run.pk}",
+        "lift": reverse("admin:proposals_freeze_lift", args=[frozen.pk]),
+        "run": reverse("admin:proposals_run_change", args=[run.pk]),
+        "suspend": reverse("admin:proposals_agent_suspend", args=[agent.pk]),
+    }
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_stopping_is_accessible_and_fits_its_width(desk, look):
+    """Each page, then the mistake at its field and the page that asks."""
+    page = desk.page(operator(), reduced_motion="reduce", **look)
+    faults = []
+
+    def examine(name: str) -> None:
+        found = Axe().run(page)
+        desk.complaints.clear()  # of axe, which tries styles that the policy refuses
+        if found.violations_count:
+            faults.append(f"{name}: {found.generate_report()}")
+        across = page.evaluate("document.documentElement.scrollWidth")
+        if across > look["width"]:
+            faults.append(f"{name} scrolls sideways: {across}")
+
+    for name, address in pages_that_stop().items():
+        page.goto(address)
+        examine(name)
+    page.goto(reverse("admin:proposals_freeze_set"))
+    page.get_by_role("button", name="Continue").click()
+    examine("freeze, mistaken")
+    page.get_by_label("everything").check()
+    page.get_by_label("Reason").fill("Prices look wrong.")
+    page.get_by_role("button", name="Continue").click()
+    page.get_by_role("heading", name="Freeze everything?").wait_for()
+    examine("freeze, asked")
+    assert not faults, "\n".join(faults)
+
+
+def test_an_operator_freezes_and_lifts_by_keyboard_and_without_script(desk):
+    make_agent()
+    page = desk.page(operator(), java_script_enabled=False)
+    page.goto(reverse("admin:proposals_freeze_changelist"))
+    page.get_by_role("link", name="Freeze…").focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("group", name="What to freeze").wait_for()
+    page.get_by_role("radio", name="one agent").focus()
+    page.keyboard.press("Space")
+    page.get_by_label("Agent:", exact=True).focus()
+    page.keyboard.type("billing")
+    page.keyboard.press("Tab")
+    page.get_by_label("Reason").focus()
+    page.keyboard.type("It loops.")
+    for name in ("Continue", "Freeze"):
+        page.get_by_role("button", name=name, exact=True).focus()
+        page.keyboard.press("Enter")
+    page.get_by_text("Frozen: agent billing-bot.").wait_for()
+    page.get_by_role("link", name="Lift the freeze…").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("Reason").focus()
+    page.keyboard.type("It was mended.")
+    page.get_by_role("button", name="Lift the freeze").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("Lifted: agent billing-bot.").wait_for()
+    assert not freezing.in_force().exists()
+    assert not desk.complaints
 
 
 def test_an_auditor_narrows_the_list_and_follows_a_story(desk, auditor):

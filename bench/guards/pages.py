@@ -4,8 +4,30 @@ from bench.guards.guard import Guard
 
 VALUES = "tests/proposals/test_values.py"
 LABELS = "tests/proposals/test_value_labels.py"
+STOPPING = "tests/proposals/admin/test_stopping.py"
 
 GUARDS = [
+    Guard(
+        "the administration asks before it freezes",
+        "proposals/admin/stopping.py",
+        'if request.POST.get("step") != "freeze":',
+        "if False:",
+        STOPPING,
+    ),
+    Guard(
+        "the administration says what is frozen already",
+        "proposals/admin/stop_forms.py",
+        "        if found:\n",
+        "        if False:\n",
+        STOPPING,
+    ),
+    Guard(
+        "the administration gives no second reason to a suspension",
+        "proposals/admin/stopping.py",
+        "if agent.is_suspended == is_suspended:",
+        "if False:",
+        STOPPING,
+    ),
     Guard(
         "a row is named by its described key and by no other",
         "proposals/actions/naming.py",

@@ -4,6 +4,6 @@ What agents and workers made is read-only. What people configure is saved by the
 every other door calls, so that no edit is without its ledger entry.
 """
 
-from proposals.admin import accounts, agents, budgets, outside, records, rules, site
+from proposals.admin import accounts, agents, budgets, outside, records, rules, site, stopping
 
-__all__ = ["accounts", "agents", "budgets", "outside", "records", "rules", "site"]
+__all__ = ["accounts", "agents", "budgets", "outside", "records", "rules", "site", "stopping"]

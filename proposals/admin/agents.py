@@ -1,6 +1,7 @@
 """Agents, what they may propose, and their tokens."""
 
 from typing import Any
+from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
@@ -27,6 +28,7 @@ from proposals.admin.base import (
     page_of,
     several,
 )
+from proposals.admin.stopping import StoppableAdmin, freeze_links, suspend_links, suspension
 from proposals.models import Agent, AgentToken, Grant, Proposal, Run
 
 
@@ -54,7 +56,7 @@ class GrantInline(admin.TabularInline):
 
 
 @admin.register(Agent)
-class AgentAdmin(EditableAdmin):
+class AgentAdmin(StoppableAdmin, EditableAdmin):
     """Every change goes through the services, one verb for each thing that changed."""
 
     form = AgentForm
@@ -90,6 +92,24 @@ class AgentAdmin(EditableAdmin):
     def page(self, agent: Agent) -> SafeString:
         """Where it is observed and let go, and where its tokens are issued."""
         return format_html('<a href="{}">open</a>', reverse("agent", args=[agent.pk]))
+
+    def get_urls(self) -> list[Any]:
+        return [
+            path(
+                f"<uuid:agent_id>/{verb}/",
+                self.admin_site.admin_view(self.suspension),
+                {"is_suspended": verb == "suspend"},
+                name=f"proposals_agent_{verb}",
+            )
+            for verb in ("suspend", "resume")
+        ] + super().get_urls()
+
+    def suspension(self, request: HttpRequest, agent_id: UUID, is_suspended: bool) -> HttpResponse:
+        """Suspend or resume: what whoever may stop may do, also without the right to edit."""
+        return suspension(self, request, agent_id, is_suspended=is_suspended)
+
+    def stops(self, request: HttpRequest, row: Agent) -> list[tuple[str, str]]:
+        return freeze_links(request.user, row) + suspend_links(request.user, row)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return rights.has(request.user, rights.ADD_AGENT)

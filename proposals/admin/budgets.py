@@ -1,4 +1,4 @@
-"""Budgets, which policy administrators edit; what counts against them, and what is frozen."""
+"""Budgets, which policy administrators edit, and what counts against them."""
 
 from typing import Any
 
@@ -11,7 +11,6 @@ from ledger.readonly_admin import ReadOnlyAdmin
 from proposals import services
 from proposals.admin.base import EditableAdmin, moment
 from proposals.exceptions import InvalidRequest
-from proposals.models import Freeze
 
 
 class BudgetForm(forms.ModelForm):
@@ -90,13 +89,3 @@ class RefusalAdmin(ReadOnlyAdmin):
 
     began = moment("since", "from")
     ended = moment("last_at", "to")
-
-
-@admin.register(Freeze)
-class FreezeAdmin(ReadOnlyAdmin):
-    list_display = ("id", "scope", "agent", "action", "set_at", "lifted")
-    list_select_related = ("agent",)
-    list_filter = ("scope",)
-
-    set_at = moment("frozen_at", "frozen")
-    lifted = moment("lifted_at", "lifted")

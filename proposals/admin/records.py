@@ -27,6 +27,7 @@ from proposals.admin.base import (
     several,
     whole,
 )
+from proposals.admin.stopping import StoppableAdmin, freeze_links
 from proposals.models import (
     Agent,
     Check,
@@ -75,7 +76,7 @@ class RecordAdmin(NotedAdmin, ExactAdmin):
 
 
 @admin.register(Run)
-class RunAdmin(RecordAdmin):
+class RunAdmin(StoppableAdmin, RecordAdmin):
     list_display = ("id", "agent_link", "created")
     list_select_related = ("agent",)
     looked_up = {"id": "pk", "agent": "agent__name"}
@@ -86,6 +87,9 @@ class RunAdmin(RecordAdmin):
     created = moment("created_at", "created")
     name_shown = line("name")
     proposals_of = several("proposals", lambda run: run.proposals.all(), "run")
+
+    def stops(self, request: HttpRequest, row: Run) -> list[tuple[str, str]]:
+        return freeze_links(request.user, row)
 
 
 @admin.register(Proposal)

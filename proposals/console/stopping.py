@@ -19,14 +19,16 @@ from proposals.console.context import may_stop
 from proposals.console.forms import FreezeForm, LiftForm, Refusable, ResumeForm, SuspendForm
 from proposals.exceptions import InvalidRequest, ProposalError
 from proposals.models import Agent, Freeze
-
-SCOPES = {
-    Freeze.Scope.EVERYTHING: "Nothing is written, undo included, and new proposals are refused.",
-    Freeze.Scope.AGENT: "Nothing it proposed is written. It may still propose.",
-    Freeze.Scope.ACTION: "No agent writes in this way.",
-    Freeze.Scope.RUN: "Nothing of this run is written. Its number is shown beside its proposals.",
-}
-COMMAND_LINE = "an operator at the command line"
+from proposals.stops import (
+    COMMAND_LINE,
+    GOES_ON,
+    NOW_FROZEN,
+    NOW_SUSPENDED,
+    SCOPES,
+    WAS_FROZEN,
+    target,
+    words,
+)
 
 
 def may_lift(user: Any) -> bool:
@@ -109,13 +111,6 @@ class StopPage:
         return replace(suspension(agent, entry), typed=typed)
 
 
-def words(freeze: Freeze) -> str:
-    """What a freeze stops: a run by its number and agent, never by the name an agent gave it."""
-    if freeze.run:
-        return f"Frozen: run {freeze.run_id} of agent {freeze.run.agent.name}"
-    return f"Frozen: {freeze.target}"
-
-
 def suspension(agent: Agent, entry: LedgerEntry | None) -> Stopped:
     by = ""
     if entry:
@@ -179,7 +174,7 @@ def lift(request: Request) -> HttpResponse:
     def verb() -> str:
         wanted: Freeze = form.cleaned_data["freeze"]
         services.lift(freeze_id=wanted.pk, reason=form.cleaned_data["reason"], person=request.user)
-        return f"Lifted: {words(wanted).removeprefix('Frozen: ')}. {GOES_ON}"
+        return f"Lifted: {target(wanted)}. {GOES_ON}"
 
     return carry_out(request, form, verb)
 
@@ -218,9 +213,3 @@ def resume(request: Request) -> HttpResponse:
         return f"Resumed: agent {text.plain(agent.name)}. {GOES_ON}"
 
     return carry_out(request, form, verb)
-
-
-NOW_FROZEN = "No write of it begins from now on, until an operator lifts this."
-WAS_FROZEN = "It was frozen already, for the reason below."
-NOW_SUSPENDED = "Its proposals are refused, and what it has under way is held."
-GOES_ON = "What was held goes on, unless something else stops it."

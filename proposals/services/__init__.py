@@ -82,7 +82,7 @@ from proposals.services.rulemaking import allow_always, change_rule
 from proposals.services.run_plan import RunPlan, preview_run_undo
 from proposals.services.run_undoing import advance_run_undo, undo_run
 from proposals.services.secrets import forget_secret, keep_secret
-from proposals.services.stopping import freeze, lift, set_suspended
+from proposals.services.stopping import actions_fitting, freeze, lift, set_suspended
 from proposals.services.submission import Submission, amend, describe, submit
 from proposals.services.undoing import UndoPreview, preview_undo, undo, undo_by_agent
 from proposals.services.withdrawing import withdraw_decision
@@ -95,6 +95,7 @@ __all__ = [
     "Submission",
     "Trial",
     "UndoPreview",
+    "actions_fitting",
     "advance_run_undo",
     "allow_always",
     "amend",

@@ -1,18 +1,21 @@
 """Stopping: freeze and lift, suspend and resume. Stopping is easy; starting again takes more."""
 
+import re
+from fnmatch import fnmatchcase
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.db.models import Q
 
 from ledger import clock, entries
-from proposals import bell, freezing, rights
+from proposals import bell, freezing, rights, stops
 from proposals.exceptions import InvalidRequest, NotEligible
 from proposals.models import Agent, Execution, Freeze, Run
+from proposals.registry import registry
 from proposals.services.configuration import keep_reason, lock_agent
 from proposals.services.decisions import invalid
 from proposals.services.naming import named
+from proposals.targets import wiring
 
 STREAM = "freezes"
 
@@ -28,37 +31,41 @@ def freeze(
     """Stop every intent of an agent, an action or a run, or of everything when none is named.
 
     In force for every intent that commits after this returns. A second freeze of the same is the
-    same as the first. `person` None is the operator's command. Raises NotEligible, InvalidRequest.
+    same as the first. `action` may be a pattern such as `email.*`; one that fits no action is
+    refused, as it would stop nothing. `person` None is the operator's command. Raises NotEligible,
+    InvalidRequest.
     """
     require_right(person, rights.FREEZE, agent or (run.agent if run else None))
     if not reason.strip():
         raise invalid("reason", "required", "Say why this is stopped.")
-    scope = "agent" if agent else "run" if run else "action" if action else "everything"
-    wanted = Freeze(
-        scope=scope,
-        agent=agent,
-        action=action,
-        run=run,
-        reason=reason.strip()[:500],
-        frozen_by=person,
-    )
+    same = freezing.target(agent=agent, action=action, run=run)
+    wanted = Freeze(**same, reason=reason.strip()[:500], frozen_by=person)
     try:
         wanted.clean()
     except ValidationError as error:
         raise InvalidRequest(" ".join(error.messages)) from error
-    same = Q(scope=scope, agent=agent, action=action, run=run)
+    if action and not actions_fitting(action):
+        raise invalid("action", "unknown", stops.NO_SUCH_ACTION)
     try:
         with transaction.atomic():
             freezing.take_gate()
-            found = freezing.in_force().filter(same).first()
+            found = freezing.in_force().filter(**same).first()
             if found is not None:
                 return found
             wanted.frozen_at = clock.now()
             wanted.save(force_insert=True)
             record(wanted, "freeze.set", person, wanted.reason)
     except IntegrityError:
-        return freezing.in_force().get(same)
+        return freezing.in_force().get(**same)
     return wanted
+
+
+def actions_fitting(pattern: str) -> list[str]:
+    """The names of the actions that a freeze of this name or pattern stops."""
+    if not re.fullmatch(r"[a-z0-9_.*]{1,128}", pattern):
+        return []
+    wiring.refresh()
+    return [name for name in registry.names() if fnmatchcase(name, pattern)]
 
 
 def lift(*, freeze_id: int, reason: str, person: Any = None) -> Freeze:

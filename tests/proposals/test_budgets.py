@@ -11,8 +11,8 @@ from ledger import clock
 from ledger.models import LedgerEntry
 from proposals import execution, freezing, services, spending
 from proposals.api import flood, patience
-from proposals.exceptions import NotEligible, OverBudget
-from proposals.models import Execution, Proposal
+from proposals.exceptions import InvalidRequest, NotEligible, OverBudget
+from proposals.models import Execution, Freeze, Proposal
 from tests import factories
 from tests.contract import assert_problem
 from tests.factories import body, client_for, fresh, make_checked, make_person, painting, work
@@ -674,6 +674,22 @@ class TestFreeze:
         services.set_suspended(agent_id=agent.pk, is_suspended=True, reason="Hm.", person=owner)
         with pytest.raises(NotEligible):
             services.set_suspended(agent_id=agent.pk, is_suspended=False, person=owner)
+
+    def test_a_pattern_stops_every_action_that_fits_it_until_it_is_lifted(self, approved, toybox):
+        found = services.freeze(reason="The toys are recalled.", action="toys.*")
+        work()
+        assert fresh(approved).status == "approved"
+        assert toybox.effects == []
+        services.lift(freeze_id=found.pk, reason="They are safe.")
+        work()
+        assert fresh(approved).status == "committed"
+
+    @pytest.mark.parametrize("action", ["toys.sett", "toy.*", "[t]oys.set", "toys.se?", "*" * 129])
+    def test_what_fits_no_action_is_refused_as_it_would_stop_nothing(self, action):
+        with pytest.raises(InvalidRequest, match="no action of this name") as refusal:
+            services.freeze(reason="Stop.", action=action)
+        assert [fault["pointer"] for fault in refusal.value.errors] == ["/action"]
+        assert not Freeze.objects.exists()
 
     def test_a_second_freeze_is_the_first(self):
         first = services.freeze(reason="Stop.")

@@ -253,6 +253,7 @@ class Scene:
         plain = plain.replace("<uuid:undoing_id>", str(uuid4()))
         plain = plain.replace("<int:review_id>", str(self.comment.pk))
         plain = plain.replace("(?P<freeze_id>[0-9]+)", str(self.freeze.pk))
+        plain = plain.replace("<int:freeze_id>", str(self.freeze.pk))
         plain = plain.replace("(?P<name>[a-z0-9-]+)", self.agent.name)
         plain = plain.replace("<path:rest>", "nowhere").replace("(?P<url>.*)", "nowhere")
         plain = re.sub(r"\(\?P<app_label>[^)]*\)", "proposals", plain)
@@ -289,6 +290,7 @@ class Scene:
             "digest": self.pending.current_check.digest,
             "reason": "Approved by nobody at all.",
             "scope": "everything",
+            "step": "freeze",
             "freeze": str(self.freeze.pk),
             "agent": self.agent.name,
             "name": "Everything is allowed",

@@ -11,10 +11,14 @@ from proposals import freezing, operator_tokens
 from proposals.models import Freeze, OperatorToken
 from tests.factories import (
     AgentClient,
+    approve,
+    fresh,
     make_agent,
+    make_checked,
     make_person,
-    make_proposal,
+    painting,
     token_for,
+    work,
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
@@ -52,19 +56,29 @@ class TestFreezing:
         assert not freezing.is_everything_frozen()
         assert olga.get("/freezes").json() == {"results": []}
 
-    def test_each_scope_names_what_it_stops(self):
-        olga, agent = caller(), make_agent()
-        run = make_proposal(agent=agent).run
-        for asked in (
-            {"scope": "agent", "agent": agent.name},
-            {"scope": "action", "action": "toys.set"},
-            {"scope": "run", "agent": agent.name, "run": run.name},
-        ):
-            done = olga.post("/freezes", reason="To look at it.", **asked)
-            assert done.status_code == 201, done.content
-            told = done.json()
-            assert {name: told[name] for name in asked} == asked
-        assert set(Freeze.objects.values_list("scope", flat=True)) == {"agent", "action", "run"}
+    @pytest.mark.parametrize("scope", ["everything", "agent", "action", "pattern", "run"])
+    def test_each_scope_stops_what_it_names_until_it_is_lifted(self, scope, toybox):
+        approved = make_checked(params=painting(tier="medium"))
+        approve(approved)
+        asked = {
+            "everything": {"scope": "everything"},
+            "agent": {"scope": "agent", "agent": approved.agent.name},
+            "action": {"scope": "action", "action": "toys.set"},
+            "pattern": {"scope": "action", "action": "toys.*"},
+            "run": {"scope": "run", "agent": approved.agent.name, "run": approved.run.name},
+        }[scope]
+        olga = caller()
+        done = olga.post("/freezes", reason="To look at it.", **asked)
+        assert done.status_code == 201, done.content
+        told = done.json()
+        assert {name: told[name] for name in asked} == asked
+        work()
+        assert (fresh(approved).status, toybox.effects) == ("approved", [])
+        lifted = olga.post(f"/freezes/{told['id']}/lift", reason="It was nothing.")
+        assert lifted.status_code == 200
+        assert [one["lifted_at"] is None for one in (told, lifted.json())] == [True, False]
+        work()
+        assert fresh(approved).status == "committed"
 
     @pytest.mark.parametrize(
         ("asked", "pointer"),
@@ -72,6 +86,8 @@ class TestFreezing:
             ({"scope": "agent"}, "/agent"),
             ({"scope": "everything", "agent": "billing-bot"}, "/agent"),
             ({"scope": "run", "run": "run-1"}, "/agent"),
+            ({"scope": "action", "action": "toys.sett"}, "/action"),
+            ({"scope": "action", "action": "x" * 200}, "/action"),
             ({"scope": "nothing"}, "/scope"),
             ({"scope": "everything", "reason": ""}, "/reason"),
             ({"scope": "everything", "also": 1}, "/also"),

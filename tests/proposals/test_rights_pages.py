@@ -244,8 +244,14 @@ ADMINISTRATION = {
         admin/proposals/run/<path:object_id>/change/
         admin/proposals/run/<path:object_id>/history/
     """,
+    "RSOPw": r"""
+        admin/proposals/agent/<uuid:agent_id>/suspend/
+        admin/proposals/freeze/set/
+    """,
     "O": r"""
+        admin/proposals/agent/<uuid:agent_id>/resume/
         admin/proposals/agenttoken/<int:token_id>/revoke/
+        admin/proposals/freeze/<int:freeze_id>/lift/
     """,
     "OA": r"""
         admin/proposals/agenttoken/
