@@ -10,12 +10,12 @@ from uuid import UUID
 
 from django.db import connection
 
-from bench.chaos import target
+from bench.chaos import reserving, target
+from bench.chaos.reserving import OPEN
 from bench.chaos.story import Story
 from ledger import sealer
 from ledger.verify import Result, verify
 
-OPEN = {"submitted", "pending", "changes_requested", "approved", "unknown"}
 FORWARD = {"Proposals of an agent", "Writes of an agent", "Writes of a run", "Objects of an agent"}
 
 
@@ -91,10 +91,16 @@ def check(agent: Any, played: list[Any]) -> Found:
                 what = f"cycle {each.cycle.number}{' (undo)' if is_undo else ''}"
                 found.faults += [f"{what}: {fault}" for fault in faults]
     found.faults += totals(agent, proposals)
+    found.faults += reserving.orphans(str(agent.pk))
     return found
 
 
-def check_whole_ledger() -> list[str]:
+def check_everything() -> list[str]:
+    """What is whole or not as a whole: all that was ever reserved, and every ledger entry."""
+    return reserving.orphans() + check_ledger()
+
+
+def check_ledger() -> list[str]:
     """Every entry ever written, sealed first, by the product's own verification."""
     while sealer.seal() is not None:
         pass

@@ -235,6 +235,6 @@ def run(*, seed: int, first: int, cycles: int, folder: Path, seconds: float) -> 
         print(f"{tally.cycles} cycles, {tally.kills} kills", file=sys.stderr, flush=True)
         if tally.faults:
             break
-    tally.faults += checker.check_whole_ledger()
+    tally.faults += checker.check_everything()
     world.close()
     return tally

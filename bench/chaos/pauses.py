@@ -222,6 +222,6 @@ def run(*, seed: int, first: int, cycles: int, folder: Path, seconds: float) -> 
         print(f"{tally.pauses} pauses", file=sys.stderr, flush=True)
         if tally.faults:
             break
-    tally.faults += checker.check_whole_ledger()
+    tally.faults += checker.check_everything()
     world.close()
     return tally
