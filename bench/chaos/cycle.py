@@ -11,6 +11,10 @@ from proposals.crashpoints import POINTS
 AT_WORK = tuple(point for point in POINTS if point != "submit.stored")
 # Where somebody else may write to the target while a worker holds no lock of it.
 OPEN_MOMENTS = ("check.previewed", "check.landed", "claim.done", "intent.done")
+# In one batch of ten the agent's writes are capped, so that they wait for a slot and are refused.
+# The window goes by on the harness's clock, which runs ahead of the machine's.
+TIGHT, TIGHT_EACH = "tight", 10
+CAP, CAP_SECONDS = 8, 60
 KINDS = {"draft": 40, "note": 35, "price": 25}
 ASKING = ("killed before the commit", "killed after it", "twice", *["plainly"] * 7)
 MESSAGES = {"once": 75, "twice": 15, "lost": 10}

@@ -3,7 +3,13 @@
 Read from the reservations and not from the proposals that are known: what belongs to none shows.
 """
 
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
 from django.db import connection
+
+from bench.chaos.cycle import CAP, CAP_SECONDS
 
 # Until it is decided whether there is a write, what was set aside for it stays.
 OPEN = ("submitted", "pending", "changes_requested", "approved", "unknown")
@@ -40,3 +46,21 @@ def orphans(agent: str = "") -> list[str]:
         f"{budget}: {amount} {status} {why} ({proposal}), one of {len(found)}"
         for budget, proposal, amount, status, why in found[:SHOWN]
     ]
+
+
+def over_the_cap(proposals: Iterable[Any]) -> list[str]:
+    """A sweep over the ledger's times: at every instant, what counts in the window that ends there.
+
+    Of each proposal, what its entries say of when it was counted, and when anew or no more. What
+    begins at the instant at which something else ends has its place.
+    """
+    window = timedelta(seconds=CAP_SECONDS)
+    steps = []
+    for each in proposals:
+        for since, until in each.story.stamps:
+            steps += [(since, 1), (min(until or since + window, since + window), -1)]
+    count = fullest = 0
+    for _, step in sorted(steps):
+        count += step
+        fullest = max(fullest, count)
+    return [f"{fullest} writes counted in one window, the cap is {CAP}"] if fullest > CAP else []
