@@ -171,8 +171,9 @@ class Batch:
             if (turn == 0 and way.message == "lost") or (turn == 1 and not crash):
                 continue  # for the clock to find
             proposal_id = each.proposal_id(is_undo)
-            race = partial(target.overtake, each.cycle, is_undo=is_undo)
-            trap = Trap(kill_at=crash, race_at=way.race_at if not turn else "", race=race)
+            race = partial(target.overtake, each.cycle, is_later=is_undo or turn > 0)
+            race_at = way.race_at if turn in way.race_turns else ""
+            trap = Trap(kill_at=crash, race_at=race_at, race=race)
             if turn and crash == "void.done":
                 trap.race_at = way.race_at
             name = self.name(each, f"worker {turn + 1}, to die at {crash or 'no point'}", is_undo)

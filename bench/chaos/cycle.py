@@ -28,6 +28,7 @@ class Pass:
     message: str
     crashes: tuple[str, ...]
     race_at: str = ""
+    race_turns: tuple[int, ...] = (0,)  # while which of the workers somebody else writes
     is_refused_first: bool = False
     is_withdrawn: bool = False
 
@@ -53,11 +54,11 @@ class Cycle:
         """What somebody else's hand leaves in the witnesses' book on its way."""
         return "0.03" if self.kind == "price" else f"in passing {self.number}"
 
-    def strangers(self, *, is_undo: bool) -> str:
-        """What somebody else puts there in between."""
+    def strangers(self, *, is_later: bool) -> str:
+        """What somebody else puts there in between; the second time it is something else."""
         if self.kind == "price":
-            return "0.02" if is_undo else "0.01"
-        return f"somebody else's {self.number}{' later' if is_undo else ''}"
+            return "0.02" if is_later else "0.01"
+        return f"somebody else's {self.number}{' later' if is_later else ''}"
 
 
 def draw(seed: int, number: int) -> Cycle:
