@@ -23,9 +23,11 @@ ROOT = Path(__file__).resolve().parents[2]
 # Of the long form: how many, and for how long at most, on each database.
 LENGTHS = {
     "crashes": (25_000, 600),
+    "pairs": (100, 600),
     "pauses": (100, 300),
     "restarts": (2_500, 900),
     "silence": (1_000, 120),
+    "writers": (600, 120),
     "outside": (20_000, 3_600),
     "blackhole": (40, 300),
 }
@@ -57,7 +59,7 @@ def run_one(args: argparse.Namespace) -> int:
         replay = f"python -m bench.chaos {args.part} --database {database} --seed {seed}"
         replay += f" --only {args.only}" * bool(args.only)
         print(f"{replay} --first {args.first} --cycles {cycles} --seconds {seconds:g}", flush=True)
-        if args.part in {"restarts", "silence", "blackhole"}:
+        if args.part in {"restarts", "silence", "writers", "blackhole"}:
             given["cluster"] = cluster
         if args.only:
             given["only"] = args.only

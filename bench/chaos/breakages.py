@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from budgets import accounts
 from proposals import attempts, execution, resolving, settling
 from proposals.actions import receipts, writing
 from proposals.models import Exchange, Execution
@@ -43,6 +44,11 @@ def without_fences() -> None:
 def without_capture() -> None:
     """What was reserved for a write stays held after it."""
     settling.transition.__globals__["settle_budgets"] = lambda *args: None
+
+
+def without_caps() -> None:
+    """A write is counted where there is no room for it."""
+    accounts.require_room = lambda *args: None
 
 
 def without_the_end_of_keys() -> None:
@@ -100,6 +106,7 @@ BREAKAGES: dict[str, Callable[[], None]] = {
     "voids": without_voids,
     "fences": without_fences,
     "capture": without_capture,
+    "caps": without_caps,
     "end of keys": without_the_end_of_keys,
     "patience": without_patience,
     "doubt": without_doubt,

@@ -10,12 +10,13 @@ from uuid import UUID
 
 from django.db import connection
 
-from bench.chaos import target
+from bench.chaos import reserving, target
+from bench.chaos.cycle import TIGHT
+from bench.chaos.reserving import OPEN
 from bench.chaos.story import Story
 from ledger import sealer
 from ledger.verify import Result, verify
 
-OPEN = {"submitted", "pending", "changes_requested", "approved", "unknown"}
 FORWARD = {"Proposals of an agent", "Writes of an agent", "Writes of a run", "Objects of an agent"}
 
 
@@ -47,6 +48,7 @@ class Found:
     double_effects: int = 0
     committed: int = 0
     undone: int = 0
+    waited: int = 0
 
 
 def rows(sql: str, params: list[Any]) -> list[tuple]:
@@ -74,27 +76,37 @@ def check(agent: Any, played: list[Any]) -> Found:
         found.faults.append(f"{len(by_id)} proposals are stored where {len(expected)} are due")
         return found
     writes, receipts = effects(played), applied(proposals)
+    is_tight = agent.name.startswith(f"{TIGHT}-")
     for each in played:
         for is_undo in (False, True):
             proposal = by_id.get(name(each.undo_id if is_undo else each.forward_id))
             if proposal is not None:
                 count = writes[each.cycle.number, is_undo]
                 faults = [
-                    *ends(each, proposal, is_undo),
+                    *ends(each, proposal, is_undo, is_tight),
                     *single(proposal, count, receipts),
                     *agrees(proposal),
-                    *reservations(proposal, is_undo),
+                    *reservations(proposal, is_undo, is_tight),
                 ]
                 found.double_effects += count > 1
                 found.committed += proposal.status == "committed"
                 found.undone += proposal.is_undone
+                found.waited += proposal.story.held
                 what = f"cycle {each.cycle.number}{' (undo)' if is_undo else ''}"
                 found.faults += [f"{what}: {fault}" for fault in faults]
-    found.faults += totals(agent, proposals)
+    found.faults += totals(agent, proposals, is_tight)
+    if is_tight:
+        found.faults += reserving.over_the_cap([each for each in proposals if not each.compensates])
+    found.faults += reserving.orphans(str(agent.pk))
     return found
 
 
-def check_whole_ledger() -> list[str]:
+def check_everything() -> list[str]:
+    """What is whole or not as a whole: all that was ever reserved, and every ledger entry."""
+    return reserving.orphans() + check_ledger()
+
+
+def check_ledger() -> list[str]:
     """Every entry ever written, sealed first, by the product's own verification."""
     while sealer.seal() is not None:
         pass
@@ -197,7 +209,7 @@ def applied(proposals: list[Proposed]) -> dict[str, str]:
 # Judging
 
 
-def ends(each: Any, proposal: Proposed, is_undo: bool) -> list[str]:
+def ends(each: Any, proposal: Proposed, is_undo: bool, is_tight: bool) -> list[str]:
     """Nothing is stuck, and everything came to the end that was meant for it."""
     way = each.cycle.undo if is_undo else each.cycle.forward
     allowed = {"committed"}
@@ -205,6 +217,8 @@ def ends(each: Any, proposal: Proposed, is_undo: bool) -> list[str]:
         allowed.add("withdrawn")
     if is_undo and (way.race_at or each.cycle.forward.race_at):
         allowed.add("rejected")
+    if is_tight and way.is_refused_first:
+        allowed.add("denied")  # its retry asks the budgets anew, and others have the slots
     faults = []
     if proposal.status not in allowed:
         faults.append(f"it is {proposal.status}, not {' or '.join(sorted(allowed))}")
@@ -258,7 +272,7 @@ def agrees(proposal: Proposed) -> list[str]:
     return faults
 
 
-def reservations(proposal: Proposed, is_undo: bool) -> list[str]:
+def reservations(proposal: Proposed, is_undo: bool, is_tight: bool) -> list[str]:
     """Held while it is open or unknown, captured when it was written, released otherwise."""
     faults = []
     due = {"committed": "captured"}.get(proposal.status, "released")
@@ -268,13 +282,18 @@ def reservations(proposal: Proposed, is_undo: bool) -> list[str]:
         if status != right or amount != 1:
             faults.append(f"{budget}: {amount} {status} for what is {proposal.status}")
     if proposal.status == "committed":
-        wanted = {"Undo"} if is_undo else FORWARD
+        wanted = {"Undo"} if is_undo else forward(is_tight)
         if set(proposal.reserved) != wanted:
             faults.append(f"it was written against {sorted(proposal.reserved)}")
     return faults
 
 
-def totals(agent: Any, proposals: list[Proposed]) -> list[str]:
+def forward(is_tight: bool) -> set[str]:
+    """What a write of an agent counts against."""
+    return FORWARD | {"Writes under a tight cap"} if is_tight else FORWARD
+
+
+def totals(agent: Any, proposals: list[Proposed], is_tight: bool) -> list[str]:
     """What the budgets count is what the ledger says was asked for and written."""
     asked: dict[str, int] = defaultdict(int)
     for each in proposals:
@@ -283,7 +302,7 @@ def totals(agent: Any, proposals: list[Proposed]) -> list[str]:
             asked["Undo"] += commits
             continue
         asked["Proposals of an agent"] += 1
-        for budget in FORWARD - {"Proposals of an agent"}:
+        for budget in forward(is_tight) - {"Proposals of an agent"}:
             asked[budget] += commits
     counted = dict(
         rows(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.chaos import checker, target, world
-from bench.chaos.cycle import Cycle, Pass, draw
+from bench.chaos.cycle import TIGHT, TIGHT_EACH, Cycle, Pass, draw
 from bench.chaos.points import ChildFailed, Job, Trap, run_all
 from proposals.lifecycle import Status
 from proposals.models import Agent, Proposal
@@ -36,6 +36,8 @@ class Tally:
     committed: int = 0
     undone: int = 0
     double_effects: int = 0
+    refused: int = 0  # by the tight cap, when they were asked for
+    waited: int = 0  # for a slot of it, when they were to be written
     killed_at: Counter[str] = field(default_factory=Counter)
     pairs: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
@@ -86,6 +88,7 @@ class Batch:
         self.tally.double_effects += found.double_effects
         self.tally.committed += found.committed
         self.tally.undone += found.undone
+        self.tally.waited += found.waited
         undos = sum(each.undo_id is not None for each in self.played)
         self.tally.cycles += len(self.played) + undos
         self.tally.undos += undos
@@ -101,7 +104,9 @@ class Batch:
                 target.refuse(each.cycle)
         self.children(self.asking(is_undo=False))
         for each in self.played:
-            each.forward_id = world.ask(self.agent, each.cycle).pk
+            proposal, refusals = world.ask_until_accepted(self.agent, each.cycle)
+            each.forward_id = proposal.pk
+            self.tally.refused += refusals
 
     def ask_undo(self) -> None:
         for each in self.played:
@@ -166,8 +171,9 @@ class Batch:
             if (turn == 0 and way.message == "lost") or (turn == 1 and not crash):
                 continue  # for the clock to find
             proposal_id = each.proposal_id(is_undo)
-            race = partial(target.overtake, each.cycle, is_undo=is_undo)
-            trap = Trap(kill_at=crash, race_at=way.race_at if not turn else "", race=race)
+            race = partial(target.overtake, each.cycle, is_later=is_undo or turn > 0)
+            race_at = way.race_at if turn in way.race_turns else ""
+            trap = Trap(kill_at=crash, race_at=race_at, race=race)
             if turn and crash == "void.done":
                 trap.race_at = way.race_at
             name = self.name(each, f"worker {turn + 1}, to die at {crash or 'no point'}", is_undo)
@@ -218,6 +224,7 @@ def run(*, seed: int, first: int, cycles: int, folder: Path, seconds: float) -> 
     """Play the cycles with these numbers. Stops at the first batch in which something is wrong."""
     tally = Tally(seed)
     world.ensure()
+    world.run_ahead()
     world.warm_up()
     started = time.monotonic()
     for start in range(first, first + cycles, BATCH):
@@ -225,7 +232,8 @@ def run(*, seed: int, first: int, cycles: int, folder: Path, seconds: float) -> 
             break
         tally.replay = f"--first {start} --cycles {min(BATCH, first + cycles - start)}"
         numbers = range(start, min(start + BATCH, first + cycles))
-        agent = world.make_agent(f"chaos-{seed}-{start}")
+        kind = TIGHT if start // BATCH % TIGHT_EACH == 3 else "chaos"
+        agent = world.make_agent(f"{kind}-{seed}-{start}")
         played = [Played(draw(seed, number)) for number in numbers]
         try:
             Batch(agent, played, folder, tally).play()
@@ -235,6 +243,6 @@ def run(*, seed: int, first: int, cycles: int, folder: Path, seconds: float) -> 
         print(f"{tally.cycles} cycles, {tally.kills} kills", file=sys.stderr, flush=True)
         if tally.faults:
             break
-    tally.faults += checker.check_whole_ledger()
+    tally.faults += checker.check_everything()
     world.close()
     return tally

@@ -11,6 +11,10 @@ from proposals.crashpoints import POINTS
 AT_WORK = tuple(point for point in POINTS if point != "submit.stored")
 # Where somebody else may write to the target while a worker holds no lock of it.
 OPEN_MOMENTS = ("check.previewed", "check.landed", "claim.done", "intent.done")
+# In one batch of ten the agent's writes are capped, so that they wait for a slot and are refused.
+# The window goes by on the harness's clock, which runs ahead of the machine's.
+TIGHT, TIGHT_EACH = "tight", 10
+CAP, CAP_SECONDS = 8, 60
 KINDS = {"draft": 40, "note": 35, "price": 25}
 ASKING = ("killed before the commit", "killed after it", "twice", *["plainly"] * 7)
 MESSAGES = {"once": 75, "twice": 15, "lost": 10}
@@ -24,6 +28,7 @@ class Pass:
     message: str
     crashes: tuple[str, ...]
     race_at: str = ""
+    race_turns: tuple[int, ...] = (0,)  # while which of the workers somebody else writes
     is_refused_first: bool = False
     is_withdrawn: bool = False
 
@@ -49,11 +54,11 @@ class Cycle:
         """What somebody else's hand leaves in the witnesses' book on its way."""
         return "0.03" if self.kind == "price" else f"in passing {self.number}"
 
-    def strangers(self, *, is_undo: bool) -> str:
-        """What somebody else puts there in between."""
+    def strangers(self, *, is_later: bool) -> str:
+        """What somebody else puts there in between; the second time it is something else."""
         if self.kind == "price":
-            return "0.02" if is_undo else "0.01"
-        return f"somebody else's {self.number}{' later' if is_undo else ''}"
+            return "0.02" if is_later else "0.01"
+        return f"somebody else's {self.number}{' later' if is_later else ''}"
 
 
 def draw(seed: int, number: int) -> Cycle:

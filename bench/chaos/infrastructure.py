@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,15 @@ from bench.chaos import checker, target, world
 from bench.chaos.crashes import Played
 from bench.chaos.cycle import Cycle, Pass
 from bench.chaos.servers import RedisServer, free_port, wait_for
+from ledger import clock
 from proposals import tokens
 from proposals.management.supervisor import commands, die_with_parent
 from proposals.models import Agent, Proposal
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCEPTED = (200, 201, 202)
-COME_BACK = (409, 429, 500, 502, 503, 504)
+# Honest answers to who asks again: under way elsewhere, too fast, or not now and when instead.
+COME_BACK = (409, 429, 503)
 LEASE_SECONDS = 10
 REST_SECONDS = 240
 
@@ -148,11 +151,12 @@ class Client(threading.Thread):
                 return
             if status and status not in COME_BACK:
                 self.answers[f"{status}: {str(answer)[:200]}"] += 1
-                return
+                if status < 500:
+                    return
             time.sleep(0.2)
 
     def post(self, data: bytes, key: str) -> tuple[int, Any]:
-        """Status and body; 0 where no answer came."""
+        """Status and body; 0 where no answer came; a 503 that says not when to come is a 500."""
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.site.port}/api/v1/proposals",
             data=data,
@@ -167,9 +171,18 @@ class Client(threading.Thread):
                 return response.status, json.load(response)
         except urllib.error.HTTPError as error:
             with error:
+                if error.code == 503 and not error.headers["Retry-After"]:
+                    return 500, "a 503 without Retry-After"
                 return error.code, error.read()[:300]
         except (OSError, http.client.HTTPException, ValueError):
             return 0, None
+
+
+def moment() -> datetime:
+    """Now, on the clock that the product's times come from."""
+    now = clock.now()
+    world.close()
+    return now
 
 
 def cycle(number: int) -> Cycle:
@@ -230,7 +243,7 @@ def judge(clients: list[Client], tally: Tally) -> None:
         tally.double_effects += found.double_effects
         tally.committed += found.committed
     tally.faults += [f"an answer of {name}" for name in tally.answers if ":" in name]
-    tally.faults += checker.check_whole_ledger()
+    tally.faults += checker.check_everything()
 
 
 def chance_of(part: str, seed: int) -> random.Random:

@@ -206,7 +206,7 @@ def run(
         play(tally, provider, range(first, first + cycles), folder, seconds, only)
     finally:
         provider.stop()
-    tally.faults += checker.check_whole_ledger()
+    tally.faults += checker.check_everything()
     world.close()
     return tally
 

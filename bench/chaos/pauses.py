@@ -137,7 +137,7 @@ class Scene:
         if self.cycle.kind == "draft":
             target.refuse(self.cycle)
         else:
-            target.overtake(self.cycle, is_undo=False)
+            target.overtake(self.cycle, is_later=False)
 
     def finish_together(self, pid: int) -> None:
         """The sleeper holds a lock: the other waits for it, and then they meet."""
@@ -222,6 +222,6 @@ def run(*, seed: int, first: int, cycles: int, folder: Path, seconds: float) -> 
         print(f"{tally.pauses} pauses", file=sys.stderr, flush=True)
         if tally.faults:
             break
-    tally.faults += checker.check_whole_ledger()
+    tally.faults += checker.check_everything()
     world.close()
     return tally

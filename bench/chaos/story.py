@@ -6,6 +6,7 @@ Written apart from the product, from the design page: a mistake there is not rep
 import hashlib
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 STATUSES = {
@@ -21,6 +22,7 @@ STATUSES = {
     "withdrawn",
     "expired",
 }
+WITHOUT_A_WRITE = {"failed", "denied", "rejected", "withdrawn", "expired"}
 ENDS_AN_ATTEMPT = {
     "proposal.committed": "committed",
     "proposal.failed": "failed",
@@ -54,6 +56,8 @@ class Story:
     commits: int = 0
     unknowns: int = 0
     resolutions: list[str] = field(default_factory=list)  # how it left "unknown", each time
+    stamps: list[tuple[datetime, datetime | None]] = field(default_factory=list)
+    held: int = 0  # how often it had to wait for its turn
     faults: list[str] = field(default_factory=list)
     number: int = 0
     hash: bytes = b""
@@ -67,7 +71,26 @@ class Story:
         if bytes.fromhex(entry["previous"]) != self.hash:
             self.faults.append(f"entry {entry['number']} does not hold the hash before it")
         self.number, self.hash = entry["number"], found
+        self.count(entry["kind"], datetime.fromisoformat(entry["at"]), entry["body"])
         self.tell(entry["kind"], entry["actor"], entry["body"])
+
+    def count(self, kind: str, at: datetime, body: dict[str, Any]) -> None:
+        """Since when it counts against a rolling window: until it is counted anew, or released.
+
+        From when it is asked for; for what had failed, from its next check; and from each claim
+        that found no intent, because then the write is yet to happen.
+        """
+        is_counted = bool(self.stamps) and self.stamps[-1][1] is None
+        is_new = kind == "proposal.submitted" and not self.status
+        is_back = kind == "proposal.checked" and not is_counted
+        is_moved = kind == "execution.claimed" and not body.get("refusal")
+        is_moved = is_moved and self.attempts[body["attempt"] - 1].status != "intended"
+        ends = kind.startswith("proposal.") and kind.partition(".")[2] in WITHOUT_A_WRITE
+        if is_counted and (is_moved or ends):
+            self.stamps[-1] = (self.stamps[-1][0], at)
+        if is_new or is_back or is_moved:
+            self.stamps.append((at, None))
+        self.held += kind == "execution.held"
 
     def tell(self, kind: str, actor: str, body: dict[str, Any]) -> None:
         subject, _, what = kind.partition(".")

@@ -100,7 +100,7 @@ def call_of(cycle: Cycle) -> tuple[str, dict[str, Any]]:
     return "records.update", params
 
 
-def overtake(cycle: Cycle, *, is_undo: bool) -> None:
+def overtake(cycle: Cycle, *, is_later: bool) -> None:
     """Somebody else changes the cycle's row, at a moment when no worker has it locked.
 
     By way of a value that nobody else writes, so that the witnesses can tell who it was.
@@ -109,7 +109,7 @@ def overtake(cycle: Cycle, *, is_undo: bool) -> None:
     place = "subject" if cycle.kind == "draft" else "id"
     row = cycle.marker if cycle.kind == "draft" else int(key_of(cycle))
     with transaction.atomic(using=ALIAS):
-        for value in (cycle.passing, cycle.strangers(is_undo=is_undo)):
+        for value in (cycle.passing, cycle.strangers(is_later=is_later)):
             execute(f"UPDATE {table} SET {column} = %s WHERE {place} = %s", [value, row])
 
 

@@ -1,6 +1,7 @@
 """The people, the agents and the moves of a run: only verbs of the product, and time passing."""
 
 import gc
+import multiprocessing
 import secrets
 from contextlib import suppress
 from datetime import timedelta
@@ -12,15 +13,16 @@ from django.contrib.auth.models import Group
 from django.db import connections
 
 from bench.chaos import target
-from bench.chaos.cycle import KINDS, Cycle, Pass
+from bench.chaos.cycle import CAP, CAP_SECONDS, KINDS, TIGHT, Cycle, Pass
 from budgets.charges import Unit
 from budgets.models import Budget
 from ledger import clock
-from proposals import bell, defaults, dispatch, execution, idempotency, services
+from proposals import bell, defaults, dispatch, execution, idempotency, services, spending
 from proposals.exceptions import (
     AlreadyUndone,
     IdempotencyInFlight,
     NothingToUndo,
+    OverBudget,
     ProposalError,
 )
 from proposals.lifecycle import Status
@@ -32,20 +34,30 @@ BUDGETS = [
     Budget(name="Writes of an agent", unit=Unit.WRITES, per_agent=True, window_seconds=3600),
     Budget(name="Writes of a run", unit=Unit.WRITES, per_run=True),
     Budget(name="Objects of an agent", unit=Unit.OBJECTS, per_agent=True, window_seconds=3600),
+    Budget(
+        name="Writes under a tight cap",
+        unit=Unit.WRITES,
+        agent_pattern=f"{TIGHT}-*",
+        limit=CAP,
+        window_seconds=CAP_SECONDS,
+        per_agent=True,
+    ),
     Budget(name="Undo", lane=Budget.Lane.UNDO, unit=Unit.WRITES, per_run=True),
 ]
 PEOPLE = {"otto": "", "rita": "reviewers", "saul": "reviewers", "olga": "operators"}
+AHEAD = multiprocessing.Value("d", 0.0)  # seconds by which the harness's clock is ahead
 REASON = "It was asked for in writing."
 
 
 def ensure() -> None:
     """What a run starts from. Bells ring into the void: the harness itself is every worker."""
     bell.send = lambda task, row_id: True
+    spending.REMEMBERED_SECONDS = 0  # of the machine's; here it is others that go by
     defaults.ensure()
     if not Budget.objects.exists():
         for budget in BUDGETS:
             fresh = defaults.copy_of(budget)
-            fresh.limit = PLENTY
+            fresh.limit = fresh.limit or PLENTY
             services.save_budget(budget=fresh, person=None, is_new=True)
     for name, group in PEOPLE.items():
         person(name, group)
@@ -94,11 +106,22 @@ def ask(agent: Agent, cycle: Cycle) -> Proposal:
 
 
 def ask_in_a_crowd(agent: Agent, cycle: Cycle) -> None:
-    """Submit while the same request is under way elsewhere."""
-    try:
-        ask(agent, cycle)
-    except IdempotencyInFlight:  # an honest answer: the agent asks again
-        ask(agent, cycle)
+    """Submit while the same request is under way elsewhere, or the cap is full."""
+    with suppress(OverBudget):  # an honest answer as well: the agent will be back
+        try:
+            ask(agent, cycle)
+        except IdempotencyInFlight:  # an honest answer: the agent asks again
+            ask(agent, cycle)
+
+
+def ask_until_accepted(agent: Agent, cycle: Cycle) -> tuple[Proposal, int]:
+    """Submit, and come back after a window for as long as a budget refuses; how often it did."""
+    for refusals in range(3):
+        try:
+            return ask(agent, cycle), refusals
+        except OverBudget:
+            clock_goes_on()
+    raise AssertionError("A window went by, and there is still no slot.")
 
 
 def ask_undo(forward_id: Any) -> None:
@@ -161,8 +184,24 @@ def retry_if_failed(proposal_id: Any) -> None:
     services.retry(proposal_id=proposal_id, person=person("olga"), reason="It is wanted now.")
 
 
+def run_ahead() -> None:
+    """From now on the product's clock is the harness's, in this process and those it forks."""
+    real = clock.now
+    clock.now = lambda: real() + timedelta(seconds=AHEAD.value)
+
+
+def clock_goes_on() -> None:
+    """A window of the tight cap goes by for everybody, wherever in it they are."""
+    with AHEAD.get_lock():
+        AHEAD.value += CAP_SECONDS + 1
+
+
 def time_passes() -> None:
-    """An hour goes by for whoever waits: bells are overdue, leases of dead workers have ended."""
+    """An hour goes by for whoever waits: bells are overdue, leases of dead workers have ended.
+
+    And a window of the tight cap: its slots are free again.
+    """
+    clock_goes_on()
     past = clock.now() - timedelta(hours=1)
     Proposal.objects.to_check().update(due_at=past)
     Execution.objects.open().update(run_after=past)

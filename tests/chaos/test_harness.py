@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+from bench.chaos.cycle import CAP
 from tests.chaos.harness import play
 
 pytestmark = [
@@ -42,3 +43,10 @@ def test_a_missing_guard_is_noticed(shop, without, part, number, said):
         if any(said in fault for fault in faults):
             return
     raise AssertionError(f"{said!r} is not among {faults}")
+
+
+def test_more_than_a_cap_allows_is_noticed(shop):
+    """The writes of these numbers are under a tight cap, and more than it allows at once."""
+    script = ["--seed", "3", "--first", "76", "--cycles", str(CAP + 2)]
+    found = play("crashes", shop.url, "--without", "caps", *script)
+    assert any(f"writes counted in one window, the cap is {CAP}" in one for one in found["faults"])
