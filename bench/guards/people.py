@@ -4,6 +4,48 @@ from bench.guards.guard import Guard
 
 GUARDS = [
     Guard(
+        "claims of one person at once are one after another",
+        "proposals/services/claiming.py",
+        "        take_turn(person)  # or of two claims at once each would end the other\n",
+        "",
+        "tests/proposals/test_review_claims.py",
+    ),
+    Guard(
+        "a claim that was given up while it was asked for is taken",
+        "proposals/services/claiming.py",
+        "TRIES = 3",
+        "TRIES = 1",
+        "tests/proposals/test_review_claims.py",
+    ),
+    Guard(
+        "choices of notices by one person at once are one after another",
+        "proposals/services/notices.py",
+        "    take_turn(person)  # there may be no row yet that could be locked\n",
+        "",
+        "tests/proposals/test_same_moment.py",
+    ),
+    Guard(
+        "a pattern that is granted twice at once is granted once",
+        "proposals/services/configuration.py",
+        "    lock_agent(agent.pk)  # or two at once would both find none\n",
+        "",
+        "tests/proposals/test_same_moment.py",
+    ),
+    Guard(
+        "a name that two choose at once is refused to one of them",
+        "proposals/services/turns.py",
+        "raise taken from None",
+        "raise",
+        "tests/proposals/test_same_moment.py",
+    ),
+    Guard(
+        "a database is examined again when its turn has come",
+        "proposals/services/databases.py",
+        "        database.full_clean()  # again: its name may be taken by now\n",
+        "",
+        "tests/proposals/test_same_moment.py",
+    ),
+    Guard(
         "owners see what is theirs alone",
         "proposals/ownership.py",
         "Q(agent__owner=user) | Q(proposer=user) | Q(compensates__agent__owner=user)",

@@ -4,12 +4,14 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from ledger import entries
 from proposals import rights
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.models import Agent, Grant, Rule
+from proposals.services.turns import save_named
 
 
 @transaction.atomic
@@ -26,7 +28,7 @@ def save_rule(*, rule: Rule, person: Any, is_new: bool) -> Rule:
     if person is not None:
         # So that the history knows who it was also where no request tells it.
         rule._history_user = person  # type: ignore[attr-defined]
-    rule.save()
+    save_named(rule, ValidationError({"name": "There is already a rule of this name."}))
     record_change(
         stream="policy",
         kind="rule.created" if is_new else "rule.changed",
@@ -54,12 +56,13 @@ def create_agent(*, name: str, owner: Any, person: Any = None, is_observed: bool
     Raises InvalidRequest, or NotEligible for a person who may not add agents.
     """
     require_right(person, rights.ADD_AGENT)
+    taken = InvalidRequest(f"There is already an agent named {name}.")
     if Agent.objects.filter(name=name).exists():
-        raise InvalidRequest(f"There is already an agent named {name}.")
+        raise taken
     require_person(owner)
     account = get_user_model()(username=f"agent:{name}", is_active=False)
     account.set_unusable_password()
-    account.save()
+    save_named(account, taken)
     agent = Agent(name=name, owner=owner, user=account, is_observed=is_observed)
     agent.full_clean()
     agent.save()
@@ -95,9 +98,10 @@ def change_agent(*, agent_id: UUID, owner: Any, person: Any = None) -> Agent:
 def grant(*, agent: Agent, pattern: str, person: Any = None) -> Grant:
     """Let an agent propose the actions that a pattern names. Granting twice is the same as once.
 
-    Raises NotEligible, or ValidationError for what is no pattern.
+    Raises NotFound, NotEligible, or ValidationError for what is no pattern.
     """
     require_right(person, rights.ADD_GRANT)
+    lock_agent(agent.pk)  # or two at once would both find none
     found = Grant.objects.filter(agent=agent, pattern=pattern).first()
     if found is not None:
         return found

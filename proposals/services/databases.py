@@ -39,6 +39,7 @@ def connect_database(*, database: Database, password: str, person: Any) -> Datab
     password = password if database.is_postgresql else ""
     with transaction.atomic():
         freezing.take_gate()
+        database.full_clean()  # again: its name may be taken by now
         database.password_version = 1 if password else 0
         database.save(force_insert=True)
         keep_password(database, password)

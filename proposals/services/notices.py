@@ -14,6 +14,7 @@ from proposals.notices import audience, webhooks
 from proposals.registry import Tier
 from proposals.services.configuration import record_change
 from proposals.services.decisions import invalid
+from proposals.services.turns import save_named, take_turn
 
 OFF = NoticePreference.Choice.OFF
 
@@ -35,7 +36,8 @@ def save_notice_preference(*, person: Any, high: str, medium: str, low: str) -> 
             "must-hear",
             "You decide at high tier, so this can be off only while a webhook is told of it.",
         )
-    found = NoticePreference.objects.select_for_update(no_key=True).filter(person=person).first()
+    take_turn(person)  # there may be no row yet that could be locked
+    found = NoticePreference.objects.filter(person=person).first()
     chosen = found or NoticePreference(person=person)
     former = {tier: getattr(chosen, tier) for tier in wanted}
     if found is not None and former == wanted:
@@ -96,7 +98,7 @@ def save_webhook(
             webhook.full_clean()
         except ValidationError as error:
             raise refused(error) from error
-        webhook.save()
+        save_named(webhook, invalid("name", "unique", "There is already a webhook of this name."))
         if secret or made:
             keep_secret(webhook, secret.strip() or made)
         record_webhook(

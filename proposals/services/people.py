@@ -27,6 +27,7 @@ from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.models import Invitation
 from proposals.services.configuration import record_change
 from proposals.services.decisions import invalid
+from proposals.services.turns import save_named
 
 NOT_OPEN = "This invitation was used, revoked, or is too old. Ask for a new one."
 
@@ -56,7 +57,7 @@ def new_person(username: str, password: str, email: str, first_name: str, last_n
         username=username.strip(), email=email, first_name=first_name, last_name=last_name
     )
     if get_user_model().objects.filter(username__iexact=person.username).exists():
-        raise invalid("username", "taken", "Somebody has this name already. Choose another.")
+        raise name_taken()
     try:
         person.full_clean(exclude=["password"])
     except ValidationError as error:
@@ -67,6 +68,10 @@ def new_person(username: str, password: str, email: str, first_name: str, last_n
         raise refused({"password": error.messages}) from error
     person.set_password(password)
     return person
+
+
+def name_taken() -> InvalidRequest:
+    return invalid("username", "taken", "Somebody has this name already. Choose another.")
 
 
 def refused(faults: dict[str, list[str]]) -> InvalidRequest:
@@ -155,7 +160,7 @@ def join(
     if found is None or not found.is_open(now):
         raise NotFound(NOT_OPEN)
     person = new_person(username, password, found.email, first_name, last_name)
-    person.save()
+    save_named(person, name_taken())
     groups = list(found.groups.order_by("name"))
     person.groups.set(groups)
     found.joined_at, found.joined_as = now, person

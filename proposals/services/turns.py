@@ -11,16 +11,10 @@ def take_turn(person: Any) -> None:
     get_user_model().objects.select_for_update(no_key=True).get(pk=person.pk)
 
 
-def save_sound(row: models.Model, exclude: tuple[str, ...] = ()) -> None:
-    """Examine a row and save it, in the caller's transaction. Raises ValidationError.
-
-    What somebody else saved between the two is refused in the same words as if it had been there
-    before.
-    """
-    row.full_clean(exclude=exclude)
+def save_named(row: models.Model, taken: Exception) -> None:
+    """Save a new row, in the caller's transaction. Raises `taken` where its name is not free."""
     try:
         with transaction.atomic():
             row.save()
-    except IntegrityError:
-        row.full_clean(exclude=exclude)
-        raise
+    except IntegrityError:  # whoever else chose it was not there yet when it was examined
+        raise taken from None
