@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL has no such lock")
 def test_six_writers_over_http_never_find_the_database_locked(shop):
-    found = play("writers", shop.url, "--cycles", "120", "--seconds", "120")
+    found = play("writers", shop.url, "--cycles", "90", "--seconds", "120")
     assert found["faults"] == []
     assert found["answers"] == {"201": found["accepted"]}
-    assert found["committed"] == found["accepted"] == 120
+    assert found["committed"] == found["accepted"] == 90
