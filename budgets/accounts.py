@@ -19,7 +19,7 @@ from django.db.transaction import TransactionManagementError
 
 from budgets.charges import Charge, Unit
 from budgets.exceptions import BudgetExceeded, Shortage
-from budgets.models import Budget, Reservation, Scope, counts
+from budgets.models import Budget, Reservation, Scope, booked, counts
 from ledger import clock
 
 NOTHING = Decimal(0)
@@ -157,13 +157,20 @@ def release_others(held: dict[int, Reservation], kept: set[int], now: datetime) 
 
 
 def used_beside(
-    places: list[tuple[Scope, Budget]], proposal: str, now: datetime
+    places: list[tuple[Scope, Budget]], proposal: str, now: datetime, *, of_claims: bool = False
 ) -> dict[int, Decimal]:
-    """How much of each scope is spoken for now by others than this proposal."""
+    """How much of each scope is spoken for now by others than this proposal.
+
+    What is new finds also those slots taken that are booked for later; else a loop would take each
+    slot as it frees, before what was approved and waits for it. Claims find only those whose turn
+    it is: each comes at its own.
+    """
     used = {scope.pk: NOTHING for scope, _ in places}
     if places:
         counting = reduce(or_, (counts(budget.window, now, scope) for scope, budget in places))
         by_others = Reservation.objects.filter(counting).exclude(proposal=proposal)
+        if of_claims:
+            by_others = by_others.exclude(booked(now))
         used.update(by_others.values_list("scope").annotate(Sum("amount")))
     return used
 
@@ -184,7 +191,7 @@ def require_room(
             window_seconds=budget.window_seconds,
             used=used,
             asked=amount,
-            free_at=next_slot(budget, counting, used, amount),
+            free_at=next_slot(budget, counting, amount),
             at=now,
             suspends=budget.on_exceed == Budget.OnExceed.SUSPEND,
         )
@@ -192,16 +199,33 @@ def require_room(
 
 
 def next_slot(
-    budget: Budget, counting: QuerySet[Reservation], used: Decimal, amount: Decimal
+    budget: Budget, counting: QuerySet[Reservation], amount: Decimal
 ) -> datetime | None:
-    """When enough will have left the window for the amount to fit; None if it never will."""
+    """When enough will have left the window for the amount to fit; None if it never will.
+
+    Behind those who have booked a slot already.
+    """
     if budget.window is None or amount > budget.limit:
         return None
-    for counted_at, taken in counting.order_by("counted_at").values_list("counted_at", "amount"):
-        used -= taken
+    taken = list(counting.order_by("counted_at").values_list("counted_at", "amount"))
+    used = sum((each for _, each in taken), NOTHING)
+    for counted_at, each in taken:
+        used -= each
         if used + amount <= budget.limit:
             return counted_at + budget.window
     return None
+
+
+def book(proposal: str, slot: datetime) -> None:
+    """Count what a proposal holds from that moment on, so that nothing new takes its slot.
+
+    It takes no lock: it only adds to what is spoken for, and the claim counts again at its turn.
+    """
+    Reservation.objects.filter(
+        proposal=proposal,
+        status=Reservation.Status.HELD,
+        scope__budget__window_seconds__isnull=False,
+    ).update(counted_at=slot)
 
 
 def restamp(charge: Charge) -> datetime | None:
@@ -232,7 +256,8 @@ def restamp(charge: Charge) -> datetime | None:
         .order_by("budget_id", "key")
     )
     budgets, now = as_they_are(scopes)
-    used = used_beside([(each, budgets[each.budget_id]) for each in scopes], charge.proposal, now)
+    places = [(scope, budgets[scope.budget_id]) for scope in scopes]
+    used = used_beside(places, charge.proposal, now, of_claims=True)
     for scope in scopes:
         budget, amount = budgets[scope.budget_id], held[scope.pk]
         require_room(scope, budget, charge.proposal, amount, used[scope.pk], now)

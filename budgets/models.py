@@ -128,11 +128,16 @@ class Scope(models.Model):
 
 
 def counts(window: timedelta | None, now: datetime, scope: Scope | None = None) -> Q:
-    """What uses up a budget now: not released, and inside the window if there is one."""
+    """What uses up a budget: not released, inside the window if there is one, or `booked`."""
     found = ~Q(status=Reservation.Status.RELEASED)
     if window is not None:
         found &= Q(counted_at__gt=now - window)
     return found if scope is None else Q(scope=scope) & found
+
+
+def booked(now: datetime) -> Q:
+    """What waits for a slot that it was promised: it is counted from the moment of that slot on."""
+    return Q(status=Reservation.Status.HELD, counted_at__gt=now)
 
 
 class ReservationQuerySet(models.QuerySet):

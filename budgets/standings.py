@@ -13,7 +13,7 @@ from django.db.models.functions import RowNumber
 
 from budgets import accounts
 from budgets.charges import Charge, Unit
-from budgets.models import Budget, Reservation, Scope
+from budgets.models import Budget, Reservation, Scope, booked
 from ledger import clock
 
 NOTHING = Decimal(0)
@@ -133,7 +133,7 @@ def counting(budgets: Iterable[Budget], scopes: QuerySet[Scope], now: datetime) 
     for budget in budgets:
         since = Q() if budget.window is None else Q(counted_at__gt=now - budget.window)
         inside |= Q(scope__budget=budget) & since
-    held = Reservation.objects.exclude(status=Reservation.Status.RELEASED)
+    held = Reservation.objects.exclude(status=Reservation.Status.RELEASED).exclude(booked(now))
     return held.filter(inside, scope__in=scopes)
 
 

@@ -157,6 +157,7 @@ def take(execution_id: UUID | str) -> Claim | None:
                 now = spending.restamp(proposal, execution.of_check) or now
         except BudgetExceeded as error:
             if not had_intent:
+                spending.book(proposal, error.shortage)
                 hold(proposal, execution, now, str(error), seconds_until(error, now))
                 return None
             # It may be written, and is settled then. If not, its key is voided and it waits for a

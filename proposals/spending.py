@@ -67,6 +67,12 @@ def restamp(proposal: Proposal, check: Check) -> datetime | None:
     return accounts.restamp(charge(proposal, check.revision.params, check))
 
 
+def book(proposal: Proposal, shortage: Shortage) -> None:
+    """Keep for a write that was put off the slot that it was put off to, if there will be one."""
+    if shortage.free_at is not None:
+        accounts.book(str(proposal.pk), shortage.free_at)
+
+
 def over_budget(shortage: Shortage) -> OverBudget:
     """The refusal that an agent is shown: the budget, its limit and window, when to come back."""
     return OverBudget(

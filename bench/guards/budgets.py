@@ -97,4 +97,18 @@ GUARDS = [
         "    if False:",
         "tests/proposals/admin/test_editing.py",
     ),
+    Guard(
+        "a slot that was promised to an approved write is kept for it",
+        "proposals/execution.py",
+        "                spending.book(proposal, error.shortage)\n",
+        "",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "whoever has booked a later slot stops nobody whose turn it is",
+        "budgets/accounts.py",
+        "            by_others = by_others.exclude(booked(now))",
+        "            pass",
+        "tests/proposals/test_budgets.py",
+    ),
 ]

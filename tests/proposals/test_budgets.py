@@ -5,6 +5,7 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.db.models import F
 
 from budgets.models import Budget, Refusal, Reservation
 from ledger import clock
@@ -51,6 +52,28 @@ def passing(monkeypatch) -> list[float]:
 def cap(**fields) -> Budget:
     values = {"name": "Cap", "unit": "writes", "limit": 1, "window_seconds": 60}
     return services.save_budget(budget=Budget(**(values | fields)), person=None, is_new=True)
+
+
+def put_off_behind_another(*toys: str) -> list[Proposal]:
+    """Approved writes whose time in a window of one is over, put off behind one just written."""
+    cap(limit=1)
+    waiting = []
+    for toy in toys:
+        waiting.append(make_checked(params=painting("red", toy=toy, tier="medium"), run=toy))
+        Reservation.objects.update(counted_at=clock.now() - timedelta(hours=1))
+    assert make_checked(params=painting("pink", toy="duck"), run="another").status == "committed"
+    for proposal in waiting:
+        factories.approve(proposal)
+        execution.run(Execution.objects.get(proposal=proposal).pk)
+        assert fresh(proposal).is_held
+    return waiting
+
+
+def pass_seconds(seconds: float) -> None:
+    """Let time pass for what budgets count, and for what waits for them."""
+    ago = timedelta(seconds=seconds)
+    Reservation.objects.update(counted_at=F("counted_at") - ago)
+    Execution.objects.update(run_after=F("run_after") - ago)
 
 
 def held() -> list[str]:
@@ -143,6 +166,22 @@ class TestLife:
         services.save_budget(budget=budget, person=None, is_new=False)
         work()
         assert fresh(waiting).status == "committed"
+
+    def test_what_was_approved_gets_the_slot_that_it_was_put_off_to(self):
+        [waiting] = put_off_behind_another("bear")
+        pass_seconds(61)
+        with pytest.raises(OverBudget):
+            factories.make_proposal(params=painting("teal"), run="a-loop")
+        work()
+        assert fresh(waiting).status == "committed"
+
+    def test_each_that_waits_has_a_slot_of_its_own_and_comes_at_its_turn(self):
+        first, second = put_off_behind_another("bear", "duck")
+        slots = [Execution.objects.get(proposal=each).run_after for each in (first, second)]
+        assert slots[1] - slots[0] == timedelta(seconds=60)
+        pass_seconds(61)
+        work()
+        assert (fresh(first).status, fresh(second).status) == ("committed", "approved")
 
     def test_undo_by_people_has_its_own_lane(self):
         cap(limit=1)
