@@ -198,9 +198,7 @@ def require_room(
     )
 
 
-def next_slot(
-    budget: Budget, counting: QuerySet[Reservation], amount: Decimal
-) -> datetime | None:
+def next_slot(budget: Budget, counting: QuerySet[Reservation], amount: Decimal) -> datetime | None:
     """When enough will have left the window for the amount to fit; None if it never will.
 
     Behind those who have booked a slot already.
