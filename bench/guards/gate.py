@@ -198,8 +198,8 @@ GUARDS = [
     Guard(
         "the owner of an agent does not decide",
         "proposals/seats.py",
-        '    if owns_agent(user, proposal):\n        return f"You own',
-        '    if False:\n        return f"You own',
+        "    if owns_agent(user, proposal):\n",
+        "    if False:\n",
         "tests/proposals/test_services.py",
     ),
     Guard(
