@@ -80,7 +80,7 @@ def facts_of(execution: Execution) -> dict[str, Any]:
 
 
 def record(
-    proposal: Proposal, execution: Execution, kind: str, now: datetime, **facts: str
+    proposal: Proposal, execution: Execution, kind: str, now: datetime, **facts: Any
 ) -> None:
     """Enter a step that leaves the status as it is into the ledger of the proposal."""
     entries.append(

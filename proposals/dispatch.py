@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import InterfaceError, OperationalError
 from django.db.models import Q
 from django.db.models.functions import Coalesce, Left
 
@@ -41,7 +41,7 @@ def attempt(work: Callable[[UUID], object], row_id: UUID) -> None:
     """Work on one row; whatever it does, the other rows get their turn, and it gets another."""
     try:
         work(row_id)
-    except DatabaseError:
+    except (OperationalError, InterfaceError):
         raise  # not the row's fault, and the same for all of them
     except Exception:
         logger.exception("The clock could not work on %s", row_id)

@@ -169,7 +169,8 @@ def take(execution_id: UUID | str) -> Claim | None:
     execution.claimed_by = WORKER
     execution.save(update_fields=["fence", "status", "lease_until", "claimed_by"])
     mark_held(proposal, False)
-    record(proposal, execution, "execution.claimed", now, refusal=refusal)
+    asks = spending.asks(proposal, execution.of_check)
+    record(proposal, execution, "execution.claimed", now, refusal=refusal, asks=asks)
     crashpoints.reach("claim.taken")
     return Claim(
         execution=execution,

@@ -40,6 +40,20 @@ def charge(proposal: Proposal, params: dict[str, Any], check: Check | None = Non
     )
 
 
+def asks(proposal: Proposal, check: Check) -> dict[str, Any]:
+    """What the write of a check asks of budgets, as the ledger tells it (promises P26).
+
+    With the moments of the claims and commits, what any budget of writes, objects or money counted
+    can be summed up again from the ledger alone.
+    """
+    asked = charge(proposal, check.revision.params, check)
+    return {
+        "writes": 1,
+        "objects": asked.objects or 0,
+        "money": {currency: str(amount) for currency, amount in sorted(asked.money.items())},
+    }
+
+
 def money(action: str, params: dict[str, Any], impact: dict[str, Any]) -> dict[str, Decimal]:
     """What the action says it moves; the preview's measure wins over the parameters'."""
     measured = impact.get("amount")

@@ -111,4 +111,11 @@ GUARDS = [
         "            pass",
         "tests/proposals/test_budgets.py",
     ),
+    Guard(
+        "the ledger tells what a write asks of budgets",
+        "proposals/execution.py",
+        "refusal=refusal, asks=asks)",
+        "refusal=refusal)",
+        "tests/proposals/test_budgets.py",
+    ),
 ]

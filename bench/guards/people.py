@@ -9,6 +9,7 @@ GUARDS = [
         "        take_turn(person)  # or of two claims at once each would end the other\n",
         "",
         "tests/proposals/test_review_claims.py",
+        on_postgresql=True,
     ),
     Guard(
         "a claim that was given up while it was asked for is taken",
@@ -23,6 +24,7 @@ GUARDS = [
         "    take_turn(person)  # there may be no row yet that could be locked\n",
         "",
         "tests/proposals/test_same_moment.py",
+        on_postgresql=True,
     ),
     Guard(
         "a pattern that is granted twice at once is granted once",
@@ -30,6 +32,7 @@ GUARDS = [
         "    lock_agent(agent.pk)  # or two at once would both find none\n",
         "",
         "tests/proposals/test_same_moment.py",
+        on_postgresql=True,
     ),
     Guard(
         "a name that two choose at once is refused to one of them",

@@ -117,7 +117,7 @@ class Check(AppendOnly):
     compensation = CanonicalJSONField(null=True)
     effect = models.CharField(max_length=8)
     approvals = models.PositiveSmallIntegerField()
-    groups = models.CharField(max_length=500, blank=True, help_text="As ,one,two, for look-ups.")
+    groups = models.TextField(blank=True, help_text="As ,one,two, for look-ups.")
     reasons = CanonicalJSONField(default=list)
     trace = CanonicalJSONField(default=list)
     policy_digest = models.CharField(max_length=71)

@@ -2,10 +2,11 @@
 
 import time
 from datetime import timedelta
+from decimal import Decimal
 from uuid import uuid4
 
 import pytest
-from django.db.models import F
+from django.db.models import F, Sum
 
 from budgets.models import Budget, Refusal, Reservation
 from ledger import clock
@@ -584,6 +585,29 @@ class TestRefusal:
         told = answer.json()["budget"]
         assert (told["unit"], told["currency"]) == ("money", "EUR")
         assert (listed["unit"], listed["currency"]) == ("money", "EUR")
+
+    def test_the_ledger_alone_tells_what_was_counted(self, the_depot):
+        for unit in ("money", "objects", "writes"):
+            currency = "EUR" if unit == "money" else ""
+            cap(name=unit, unit=unit, currency=currency, limit=100)
+        for parcel, amount in (("books", "9.00"), ("pens", "1.50")):
+            sent = make_checked(action="parcels.keyed", params={"parcel": parcel, "amount": amount})
+            if sent.status == "pending":
+                factories.approve(sent)
+                work()
+            assert fresh(sent).status == "committed"
+        assert make_checked().status == "committed"
+        refused = make_checked(params=painting(tier="medium"), run="other")
+        factories.review(refused, decision="reject", reason="No.")
+        told = {"money": Decimal(0), "objects": 0, "writes": 0}
+        for entry in LedgerEntry.objects.filter(kind="execution.claimed"):
+            asks = entry.body["asks"]
+            told["objects"] += asks["objects"]
+            told["writes"] += asks["writes"]
+            told["money"] += Decimal(asks["money"].get("EUR", 0))
+        captured = Reservation.objects.filter(status="captured")
+        counted = captured.values_list("scope__budget__name").annotate(Sum("amount"))
+        assert told == dict(counted)
 
     @pytest.mark.parametrize("window", [None, 60])
     def test_a_refusal_that_waiting_does_not_end_says_when_to_ask_again_all_the_same(self, window):

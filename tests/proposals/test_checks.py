@@ -1,6 +1,7 @@
 """Checks: whatever is unclear means that people look, and what is late never lands."""
 
 import pytest
+from django.contrib.auth.models import Group
 
 from proposals import checks, gate, services
 from proposals.models import Check, Rule
@@ -76,6 +77,17 @@ def test_a_rule_that_errs_means_people():
         is_new=True,
     )
     assert make_checked().status == "pending"
+
+
+def test_rules_may_ask_for_many_groups_of_long_names():
+    for number in range(5):
+        name = f"{number}-{'n' * 145}"
+        Group.objects.create(name=name)
+        rule = Rule(name=name[:120], condition="true", effect="review", approvals=2, group=name)
+        services.save_rule(rule=rule, person=None, is_new=True)
+    proposal = make_checked()
+    assert proposal.status == "pending"
+    assert len(proposal.current_check.group_names) == 5
 
 
 def test_what_cannot_be_undone_is_never_approved_by_a_rule():

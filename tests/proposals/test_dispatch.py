@@ -4,6 +4,7 @@ from datetime import timedelta
 from unittest import mock
 
 import pytest
+from django.db import DataError, IntegrityError, OperationalError
 
 from ledger import clock
 from proposals import bell, dispatch, services
@@ -81,7 +82,8 @@ def test_an_abandoned_claim_is_found(rung, toybox):
     assert fresh(proposal).status == "committed"
 
 
-def test_one_poisoned_row_does_not_stop_the_others(rung):
+@pytest.mark.parametrize("poison", [RuntimeError, DataError, IntegrityError])
+def test_one_poisoned_row_does_not_stop_the_others(rung, poison):
     poisoned, sound = make_proposal(), make_proposal(params=painting("green"))
     wait(poisoned, 20)
     wait(sound, 10)
@@ -89,12 +91,20 @@ def test_one_poisoned_row_does_not_stop_the_others(rung):
 
     def fragile(proposal_id):
         if proposal_id == poisoned.pk:
-            raise RuntimeError("poison")
+            raise poison("of this row alone")
         return work(proposal_id)
 
     with mock.patch("proposals.dispatch.check_and_commit", fragile):
         dispatch.Sweep().run()
     assert fresh(sound).status == "committed"
+
+
+def test_a_database_that_is_gone_ends_the_pass(rung):
+    """It is the same for all rows, and each would wait for it anew."""
+    wait(make_proposal(), 20)
+    gone = mock.Mock(side_effect=OperationalError("gone"))
+    with mock.patch("proposals.dispatch.check_and_commit", gone), pytest.raises(OperationalError):
+        dispatch.Sweep().run()
 
 
 def test_overdue_proposals_expire(rung):
