@@ -186,8 +186,15 @@ def retry_if_failed(proposal_id: Any) -> None:
 
 def run_ahead() -> None:
     """From now on the product's clock is the harness's, in this process and those it forks."""
-    real = clock.now
-    clock.now = lambda: real() + timedelta(seconds=AHEAD.value)
+
+    def moment(vendor: str) -> str:
+        seconds = AHEAD.value
+        return {
+            "postgresql": f"(clock_timestamp() + interval '{seconds} seconds')",
+            "sqlite": f"strftime('%Y-%m-%d %H:%M:%f', 'now', '{seconds} seconds')",
+        }[vendor]
+
+    clock.moment = moment
 
 
 def clock_goes_on() -> None:
