@@ -462,7 +462,7 @@ class TestTheReviewPage:
                 last = waiting(params={"note": number})
             with CaptureQueriesContext(connection) as captured:
                 browser.get(address("proposal", last, "?tab=waiting"))
-            assert len(captured) == 25
+            assert len(captured) == 26
 
     def test_shows_no_form_once_it_is_decided(self):
         proposal = waiting()

@@ -41,7 +41,7 @@ def cap(**fields) -> Budget:
 
 
 def handed_back() -> tuple[Proposal, attempts.Claim]:
-    """A proposal to be checked again, and the claim of a worker that has not heard of it."""
+    """A proposal that was amended, to be checked, and the claim of a worker that has not heard of it."""
     proposal = make_proposal(params=painting(tier="medium"))
     checks.run(proposal.pk)
     factories.approve(proposal)
@@ -52,8 +52,15 @@ def handed_back() -> tuple[Proposal, attempts.Claim]:
         reviewer=make_person(),
         digest=fresh(proposal).current_check.digest,
     )
+    services.amend(
+        agent=proposal.agent,
+        proposal_id=proposal.pk,
+        key="amended",
+        fingerprint="amended",
+        changes={"params": painting("teal", tier="medium")},
+    )
     assert claim is not None
-    return proposal, claim
+    return fresh(proposal), claim
 
 
 def asked(question: str) -> list[str]:
