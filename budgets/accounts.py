@@ -8,7 +8,7 @@ design page.)
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import reduce
 from operator import or_
@@ -120,6 +120,10 @@ def set_aside(
             added.append(new_reservation(scope, budget, proposal, amount, now))
         elif amount < earlier.amount and earlier.status == Reservation.Status.HELD:
             Reservation.objects.filter(pk=earlier.pk).update(amount=amount)
+    store(added)
+
+
+def store(added: list[Reservation]) -> None:
     Reservation.objects.bulk_create(
         added,
         update_conflicts=True,  # there is one row for a proposal in a scope, released or not
@@ -214,54 +218,39 @@ def next_slot(budget: Budget, counting: QuerySet[Reservation], amount: Decimal) 
     return None
 
 
-def book(proposal: str, slot: datetime) -> None:
-    """Count what a proposal holds from that moment on, so that nothing new takes its slot.
-
-    It takes no lock: it only adds to what is spoken for, and the claim counts again at its turn.
-    """
-    Reservation.objects.filter(
-        proposal=proposal,
-        status=Reservation.Status.HELD,
-        scope__budget__window_seconds__isnull=False,
-    ).update(counted_at=slot)
-
-
-def restamp(charge: Charge) -> datetime | None:
+def restamp(charge: Charge, *, books: bool = True) -> datetime | None:
     """Count a write from now on, because it happens now and not when it was asked for.
 
-    Where a budget holds nothing for it yet, being newer than that or changed since, it is reserved.
-    Returns the moment from which it counts; None if there was nothing to move.
+    Where a budget holds nothing for it yet, being newer than that or changed since, it is held from
+    here on. Returns the moment from which it counts; None if there was nothing to move.
 
-    Raises BudgetExceeded if a window has no room for it any more. What is counted for the life of
-    a run, or in proposals, is not moved.
+    Raises BudgetExceeded if a budget has no room for it now. In a window, and unless it `books` no
+    slot, the slot that the error tells of is its own from then on: nothing new takes it. The scopes
+    stay locked, so the caller's transaction must go on. What is counted for the life of a run, or
+    in proposals, is not moved.
     """
     require_transaction()
     charge = replace(charge, is_claimed=True)
     holdings = holdings_of(charge)
-    if not all(each.is_whole for each in holdings):
-        reserve(charge)
-        holdings = holdings_of(charge)
-    held = {
-        each.scope_id: each.amount
-        for each in holdings
-        if each.is_whole and each.scope_id and each.budget.window is not None
-    }
-    if not held:
+    moving = [each for each in holdings if each.budget.window or not each.is_whole]
+    if not moving:
         return None
-    scopes = list(
-        Scope.objects.select_for_update(no_key=True)
-        .filter(pk__in=held)
-        .order_by("budget_id", "key")
-    )
+    wanted, are_there = [(each.budget, each.key) for each in moving], is_whole(moving)
+    scopes = locked(wanted) if are_there else lock_scopes(wanted, charge)
     budgets, now = as_they_are(scopes)
     places = [(scope, budgets[scope.budget_id]) for scope in scopes]
     used = used_beside(places, charge.proposal, now, of_claims=True)
-    for scope in scopes:
-        budget, amount = budgets[scope.budget_id], held[scope.pk]
-        require_room(scope, budget, charge.proposal, amount, used[scope.pk], now)
-    Reservation.objects.filter(
-        proposal=charge.proposal, scope__in=held, status=Reservation.Status.HELD
-    ).update(counted_at=now)
+    for (scope, budget), each in zip(places, moving, strict=True):
+        try:
+            require_room(scope, budget, charge.proposal, each.amount, used[scope.pk], now)
+        except BudgetExceeded as error:
+            if books and (slot := each.booked_after(now) or error.shortage.free_at):
+                hold(charge.proposal, [(scope, each)], slot)
+                raise BudgetExceeded(replace(error.shortage, free_at=slot)) from error
+            raise
+    hold(charge.proposal, list(zip(scopes, moving, strict=True)), now)
+    if not are_there:
+        drop_others(charge.proposal, holdings, scopes, now)
     return now
 
 
@@ -270,9 +259,20 @@ class Holding:
     """What a charge asks of a budget; whole where just that is held, in just that scope."""
 
     budget: Budget
+    key: str
     amount: Decimal
     scope_id: int | None
+    counted_at: datetime | None
     is_whole: bool
+
+    def booked_after(self, now: datetime) -> datetime | None:
+        """The slot that it has here and whose turn has not come; it loses none by asking early."""
+        is_booked = self.is_whole and self.counted_at is not None and self.counted_at > now
+        return self.counted_at if is_booked else None
+
+
+def is_whole(holdings: list[Holding]) -> bool:
+    return all(each.is_whole for each in holdings)
 
 
 def holdings_of(charge: Charge) -> list[Holding]:
@@ -284,17 +284,50 @@ def holdings_of(charge: Charge) -> list[Holding]:
         scope_id=Subquery(mine.values("scope")[:1]),
         held_key=Subquery(mine.values("scope__key")[:1]),
         held=Subquery(mine.values("amount")[:1]),
+        counted_at=Subquery(mine.values("counted_at")[:1]),
     )
     return [
         Holding(
             budget,
+            key := budget.scope_key(charge),
             amount,
             budget.scope_id,
-            (budget.held_key, budget.held) == (budget.scope_key(charge), amount),
+            budget.counted_at,
+            (budget.held_key, budget.held) == (key, amount),
         )
         for budget in budgets
         if budget.covers(charge) and (amount := charge.amount(budget.unit, budget.currency))
     ]
+
+
+def hold(proposal: str, places: list[tuple[Scope, Holding]], counted_at: datetime) -> None:
+    """Hold in locked scopes what a claim asks for, counted from that moment; later: a booking."""
+    whole = [scope.pk for scope, each in places if each.is_whole]
+    if whole:
+        Reservation.objects.filter(
+            proposal=proposal, scope__in=whole, status=Reservation.Status.HELD
+        ).update(counted_at=counted_at)
+    store(
+        [
+            new_reservation(scope, each.budget, proposal, each.amount, counted_at)
+            for scope, each in places
+            if not each.is_whole
+        ]
+    )
+
+
+def forget_bookings(budget: Budget) -> None:
+    """Have what waits for a slot of a changed budget book anew, by what the budget allows now."""
+    now = clock.now()
+    waiting = Reservation.objects.filter(booked(now), scope__budget=budget)
+    waiting.update(counted_at=now - (budget.window or timedelta()))
+
+
+def drop_others(proposal: str, holdings: list[Holding], scopes: list[Scope], now: datetime) -> None:
+    """Give back what is held for a claim where its budgets no longer count it."""
+    kept = {scope.pk for scope in scopes}
+    kept |= {each.scope_id for each in holdings if each.is_whole and each.scope_id is not None}
+    release_others({each.scope_id: each for each in live(proposal)}, kept, now)
 
 
 def as_they_are(scopes: Iterable[Scope]) -> tuple[dict[int, Budget], datetime]:
@@ -331,6 +364,11 @@ def lock_scopes(wanted: list[tuple[Budget, str]], charge: Charge) -> list[Scope]
         return []
     there = set(named(wanted).values_list("budget_id", "key"))
     make([each for each in wanted if (each[0].pk, each[1]) not in there], charge)
+    return locked(wanted)
+
+
+def locked(wanted: list[tuple[Budget, str]]) -> list[Scope]:
+    """Scopes that are there, in the order in which everybody locks them."""
     rows = named(wanted).select_for_update(no_key=True).order_by("budget_id", "key")
     found = {(scope.budget_id, scope.key): scope for scope in rows}
     return [found[budget.pk, key] for budget, key in wanted]

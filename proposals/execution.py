@@ -151,18 +151,13 @@ def take(execution_id: UUID | str) -> Claim | None:
         return None
     refusal = objection(proposal, execution, now)
     if not refusal:
-        try:
-            with transaction.atomic():
-                # The ledger's moment of the claim is the one that counts against the budgets.
-                now = spending.restamp(proposal, execution.of_check) or now
-        except BudgetExceeded as error:
-            if not had_intent:
-                spending.book(proposal, error.shortage)
-                hold(proposal, execution, now, str(error), seconds_until(error, now))
-                return None
-            # It may be written, and is settled then. If not, its key is voided and it waits for a
-            # slot as all others do: else an outage would save up writes for its end.
-            refusal = str(error)
+        now, shortage = counted(proposal, execution, now, books=not had_intent)
+        if shortage is not None and not had_intent:
+            hold(proposal, execution, now, str(shortage), seconds_until(shortage, now))
+            return None
+        # With an intent it may be written, and is settled then. If not, its key is voided and it
+        # waits for a slot as all others do: else an outage would save up writes for its end.
+        refusal = str(shortage or "")
     execution.fence += 1
     execution.status = Execution.Status.INTENDED if had_intent else Execution.Status.CLAIMED
     execution.lease_until = now + timedelta(seconds=settings.EXECUTION_LEASE_SECONDS)
@@ -180,6 +175,16 @@ def take(execution_id: UUID | str) -> Claim | None:
         refusal=refusal,
         is_expired=proposal.expires_at <= now,
     )
+
+
+def counted(
+    proposal: Proposal, execution: Execution, now: datetime, *, books: bool
+) -> tuple[datetime, BudgetExceeded | None]:
+    """The claim's moment, as budgets count it and the ledger tells it; and what is short."""
+    try:
+        return spending.restamp(proposal, execution.of_check, books=books) or now, None
+    except BudgetExceeded as shortage:
+        return now, shortage
 
 
 def hold(

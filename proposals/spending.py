@@ -4,7 +4,7 @@ import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any
 
 from django.core.cache import cache
@@ -21,6 +21,7 @@ from proposals.services import stopping
 # How long a refusal is remembered in front of the database. A flood is shed from here; the
 # database is asked again each second, so nothing is refused for long that it would allow.
 REMEMBERED_SECONDS = 1
+CENT, MOST = Decimal("0.01"), Decimal(10**16) - 1  # more than that no limit allows either
 
 
 def charge(proposal: Proposal, params: dict[str, Any], check: Check | None = None) -> Charge:
@@ -58,12 +59,17 @@ def money(action: str, params: dict[str, Any], impact: dict[str, Any]) -> dict[s
     """What the action says it moves; the preview's measure wins over the parameters'."""
     measured = impact.get("amount")
     if measured:
-        return {measured["currency"]: Decimal(measured["amount"])}
+        return {measured["currency"]: in_cents(Decimal(measured["amount"]))}
     try:
         stated = registry.get(action).amount(params)
     except LookupError:
         return {}
-    return {stated.currency: stated.amount} if stated else {}
+    return {stated.currency: in_cents(stated.amount)} if stated else {}
+
+
+def in_cents(amount: Decimal) -> Decimal:
+    """As budgets keep it: up to `MOST`, in two decimals, what goes beyond those rounded up."""
+    return min(amount, MOST).quantize(CENT, ROUND_UP)
 
 
 def reserve(
@@ -76,15 +82,12 @@ def reserve(
         raise over_budget(error.shortage) from error
 
 
-def restamp(proposal: Proposal, check: Check) -> datetime | None:
-    """Count the write of a check from now on. Raises BudgetExceeded where there is no room now."""
-    return accounts.restamp(charge(proposal, check.revision.params, check))
+def restamp(proposal: Proposal, check: Check, *, books: bool) -> datetime | None:
+    """Count the write of a check from now on, or book the next slot for it.
 
-
-def book(proposal: Proposal, shortage: Shortage) -> None:
-    """Keep for a write that was put off the slot that it was put off to, if there will be one."""
-    if shortage.free_at is not None:
-        accounts.book(str(proposal.pk), shortage.free_at)
+    Raises BudgetExceeded where there is no room now; the caller's transaction must then go on.
+    """
+    return accounts.restamp(charge(proposal, check.revision.params, check), books=books)
 
 
 def over_budget(shortage: Shortage) -> OverBudget:

@@ -48,15 +48,15 @@ GUARDS = [
     Guard(
         "what waits for a slot is woken when there is room",
         "proposals/services/capping.py",
-        "    if not is_new:\n        wake()\n",
+        "        wake()\n",
         "",
         "tests/proposals/test_budgets.py",
     ),
     Guard(
         "what was approved before a budget was there is counted when it is written",
         "budgets/accounts.py",
-        "    if not all(each.is_whole for each in holdings):",
-        "    if False:",
+        "    moving = [each for each in holdings if each.budget.window or not each.is_whole]",
+        "    moving = [each for each in holdings if each.budget.window and each.is_whole]",
         "tests/proposals/test_execution.py",
     ),
     Guard(
@@ -99,8 +99,8 @@ GUARDS = [
     ),
     Guard(
         "a slot that was promised to an approved write is kept for it",
-        "proposals/execution.py",
-        "                spending.book(proposal, error.shortage)\n",
+        "budgets/accounts.py",
+        "                hold(charge.proposal, [(scope, each)], slot)\n",
         "",
         "tests/proposals/test_budgets.py",
     ),
@@ -116,6 +116,27 @@ GUARDS = [
         "proposals/execution.py",
         "refusal=refusal, asks=asks)",
         "refusal=refusal)",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "who asks before its turn keeps its slot",
+        "budgets/accounts.py",
+        "(slot := each.booked_after(now) or error.shortage.free_at)",
+        "(slot := error.shortage.free_at)",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "a changed budget gives its slots out anew",
+        "proposals/services/capping.py",
+        "        accounts.forget_bookings(budget)\n",
+        "",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "money is counted as budgets keep it",
+        "proposals/spending.py",
+        "    return min(amount, MOST).quantize(CENT, ROUND_UP)",
+        "    return amount",
         "tests/proposals/test_budgets.py",
     ),
 ]

@@ -169,22 +169,22 @@ GUARDS = [
     Guard(
         "the write is counted when it happens",
         "proposals/execution.py",
-        "now = spending.restamp(proposal, execution.of_check) or now",
-        "pass",
+        "return spending.restamp(proposal, execution.of_check, books=books) or now, None",
+        "return now, None",
         "tests/proposals/test_budgets.py",
     ),
     Guard(
         "what has an intent is counted again at each claim",
         "proposals/execution.py",
-        "    if not refusal:\n        try:",
-        "    if not refusal and not had_intent:\n        try:",
+        "    if not refusal:\n        now, shortage",
+        "    if not refusal and not had_intent:\n        now, shortage",
         "tests/proposals/test_execution.py",
     ),
     Guard(
         "what has an intent is settled without a slot",
         "proposals/execution.py",
-        "            if not had_intent:\n                spending.book(",
-        "            if True:\n                spending.book(",
+        "        if shortage is not None and not had_intent:",
+        "        if shortage is not None:",
         "tests/proposals/test_execution.py",
     ),
     Guard(

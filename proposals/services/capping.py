@@ -6,6 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Max
 
+from budgets import accounts
 from budgets.models import Budget
 from proposals import rights
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound
@@ -34,6 +35,7 @@ def save_budget(*, budget: Budget, person: Any, is_new: bool) -> Budget:
         body=facts,
     )
     if not is_new:
+        accounts.forget_bookings(budget)
         wake()
     return budget
 

@@ -184,6 +184,57 @@ class TestLife:
         work()
         assert (fresh(first).status, fresh(second).status) == ("committed", "approved")
 
+    def test_who_asks_before_its_turn_keeps_its_slot(self):
+        waiting = put_off_behind_another("bear", "duck")
+        slots = [Execution.objects.get(proposal=each).run_after for each in waiting]
+        Execution.objects.update(run_after=clock.now())
+        work()
+        assert [Execution.objects.get(proposal=each).run_after for each in waiting] == slots
+
+    def test_a_changed_budget_has_its_slots_given_out_anew(self):
+        first, second = put_off_behind_another("bear", "duck")
+        cap = Budget.objects.get()
+        cap.limit = 2
+        services.save_budget(budget=cap, person=None, is_new=False)
+        work()
+        assert fresh(first).status == "committed"
+        gap = Execution.objects.get(proposal=second).run_after - clock.now()
+        assert gap < timedelta(seconds=61), "the first slot that frees, and not the second"
+
+    def test_a_slot_is_booked_where_there_was_no_room_and_nowhere_else(self):
+        cap(name="Wide", limit=9, window_seconds=86400)
+        put_off_behind_another("bear")
+        booked = Reservation.objects.filter(counted_at__gt=clock.now())
+        assert list(booked.values_list("scope__budget__name", flat=True)) == ["Cap"]
+
+    def test_a_slot_is_kept_also_in_a_budget_that_is_newer_than_what_waits(self):
+        waiting = make_checked(params=painting("red", tier="medium"))
+        factories.approve(waiting)
+        cap(limit=1)
+        assert make_checked(params=painting("pink", toy="duck"), run="b").status == "committed"
+        work()
+        assert fresh(waiting).is_held
+        pass_seconds(61)
+        with pytest.raises(OverBudget):
+            factories.make_proposal(params=painting("teal"), run="a-loop")
+        work()
+        assert fresh(waiting).status == "committed"
+
+    def test_fractions_of_a_cent_are_rounded_up_and_move_with_the_claim(self, the_depot):
+        cap(unit="money", currency="EUR", limit=100)
+        sent = make_checked(action="parcels.keyed", params={"parcel": "books", "amount": "9.006"})
+        Reservation.objects.update(counted_at=clock.now() - timedelta(hours=1))
+        factories.approve(sent)
+        work()
+        counted = Reservation.objects.get(status="captured")
+        assert (counted.amount, fresh(sent).status) == (Decimal("9.01"), "committed")
+        assert counted.counted_at > clock.now() - timedelta(minutes=1)
+
+    def test_an_amount_beyond_what_any_limit_allows_is_refused_and_no_fault(self, the_depot):
+        cap(unit="money", currency="EUR", limit=10**15)
+        with pytest.raises(OverBudget):
+            make_checked(action="parcels.keyed", params={"parcel": "books", "amount": "9e40"})
+
     def test_undo_by_people_has_its_own_lane(self):
         cap(limit=1)
         proposal = make_checked()

@@ -15,6 +15,7 @@ from proposals.lifecycle import Status
 from proposals.models import Execution, Proposal
 from tests import factories
 from tests.factories import make_agent, make_person, painting
+from tests.proposals.test_idempotency import all_at_once
 from tests.toys import box
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("toybox")]
@@ -68,3 +69,25 @@ def test_a_hundred_approvals_at_once_stay_within_the_cap():
     assert len(claimed) == APPROVALS
     assert fullest_window(claimed) <= CAP
     assert set(Reservation.objects.values_list("status", flat=True)) == {"captured"}
+
+
+def test_of_two_that_are_late_at_once_each_gets_a_slot_of_its_own():
+    make_person()
+    one = Budget(name="Cap", unit="writes", limit=1, window_seconds=60)
+    services.save_budget(budget=one, person=None, is_new=True)
+    waiting = []
+    for toy in ("bear", "duck"):
+        waiting.append(
+            factories.make_checked(params=painting("red", toy=toy, tier="medium"), run=toy)
+        )
+        Reservation.objects.update(counted_at=clock.now() - timedelta(hours=1))
+    written = factories.make_checked(params=painting("pink", toy="duck"), run="another")
+    assert written.status == "committed"
+    for proposal in waiting:
+        factories.approve(proposal)
+    late = list(Execution.objects.filter(status="queued").values_list("pk", flat=True))
+    all_at_once([lambda pk=pk: execution.run(pk) for pk in late])
+    first, second = sorted(
+        Execution.objects.filter(pk__in=late).values_list("run_after", flat=True)
+    )
+    assert second - first == timedelta(seconds=60)

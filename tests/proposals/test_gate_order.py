@@ -41,7 +41,7 @@ def cap(**fields) -> Budget:
 
 
 def handed_back() -> tuple[Proposal, attempts.Claim]:
-    """A proposal that was amended, to be checked, and the claim of a worker that has not heard of it."""
+    """A proposal that was amended, and the claim of a worker that has not heard of it."""
     proposal = make_proposal(params=painting(tier="medium"))
     checks.run(proposal.pk)
     factories.approve(proposal)
