@@ -22,17 +22,21 @@ MOST_SCOPES = 20  # of one budget, the fullest first
 
 @dataclass(frozen=True)
 class Gauge:
-    """One scope of a budget now. `held` is part of `used`; at `free_at` the next slot frees."""
+    """One scope of a budget now. `held` is part of `used`; at `free_at` the next slot frees.
+
+    `booked` is what approved writes that wait will use of the slots that free later.
+    """
 
     budget: Budget
     used: Decimal
     held: Decimal
     free_at: datetime | None
     scope: Scope | None = None
+    booked: Decimal = NOTHING
 
     @property
     def remaining(self) -> Decimal:
-        return max(self.budget.limit - self.used, NOTHING)
+        return max(self.budget.limit - self.used - self.booked, NOTHING)
 
     @property
     def share_left(self) -> Decimal:
@@ -97,10 +101,10 @@ def gauges(budgets: Iterable[Budget], which: Q) -> list[Gauge]:
     found: dict[int, list[Gauge]] = defaultdict(list)
     for row in rows:
         budget, scope = known[row["scope__budget"]], scopes[row["scope"]]
-        is_full = budget.window is not None and row["used"] >= budget.limit
+        used, held, later = (row[name] or NOTHING for name in ("used", "held", "later"))
+        is_full = budget.window is not None and used + later >= budget.limit
         free_at = row["oldest"] + budget.window if is_full else None
-        held = row["held"] or NOTHING
-        found[budget.pk].append(Gauge(budget, row["used"], held, free_at, scope))
+        found[budget.pk].append(Gauge(budget, used, held, free_at, scope, later))
     return [
         gauge
         for pk, budget in known.items()
@@ -111,14 +115,17 @@ def gauges(budgets: Iterable[Budget], which: Q) -> list[Gauge]:
 def totals(budgets: Iterable[Budget], scopes: QuerySet[Scope], now: datetime) -> QuerySet:
     """Used, held and since when, by scope, in one statement; of each budget only the fullest."""
     fullest = Window(
-        RowNumber(), partition_by=F("scope__budget"), order_by=[F("used").desc(), F("scope")]
+        RowNumber(), partition_by=F("scope__budget"), order_by=[F("all").desc(), F("scope")]
     )
+    is_later = booked(now)
     return (
         counting(budgets, scopes, now)
         .values("scope", "scope__budget")
         .annotate(
-            used=Sum("amount"),
-            held=Sum("amount", filter=Q(status=Reservation.Status.HELD)),
+            all=Sum("amount"),
+            used=Sum("amount", filter=~is_later),
+            held=Sum("amount", filter=Q(status=Reservation.Status.HELD) & ~is_later),
+            later=Sum("amount", filter=is_later),
             oldest=Min("counted_at"),
         )
         .annotate(rank=fullest)
@@ -128,12 +135,12 @@ def totals(budgets: Iterable[Budget], scopes: QuerySet[Scope], now: datetime) ->
 
 
 def counting(budgets: Iterable[Budget], scopes: QuerySet[Scope], now: datetime) -> QuerySet:
-    """What uses up these scopes now, each budget by its own window."""
+    """What uses up these scopes, each budget by its own window, also what is `booked` there."""
     inside = Q(pk__in=[])
     for budget in budgets:
         since = Q() if budget.window is None else Q(counted_at__gt=now - budget.window)
         inside |= Q(scope__budget=budget) & since
-    held = Reservation.objects.exclude(status=Reservation.Status.RELEASED).exclude(booked(now))
+    held = Reservation.objects.exclude(status=Reservation.Status.RELEASED)
     return held.filter(inside, scope__in=scopes)
 
 
@@ -173,7 +180,8 @@ def effects(charge: Charge) -> list[Effect]:
     which = Q(pk__in=[])
     for budget in covering:
         which |= Q(budget=budget, key=budget.scope_key(charge))
-    others = counting(covering, Scope.objects.filter(which), clock.now())
+    now = clock.now()
+    others = counting(covering, Scope.objects.filter(which), now).exclude(booked(now))
     used = dict(
         others.exclude(proposal=charge.proposal)
         .values_list("scope__budget")

@@ -73,7 +73,8 @@ class Meter:
     def used(self) -> str:
         gauge = self.gauge
         words = f"{plain(gauge.used)} of {amount(gauge.budget, gauge.budget.limit)}"
-        return f"{words}, {plain(gauge.held)} of them held" if gauge.held else words
+        words += f", {plain(gauge.held)} of them held" if gauge.held else ""
+        return words + (f", {plain(gauge.booked)} more wait for a slot" if gauge.booked else "")
 
     @property
     def share(self) -> str:

@@ -18,6 +18,7 @@ from proposals.exceptions import OverBudget
 from proposals.models import Agent, Execution, Freeze, Proposal
 from tests import factories
 from tests.factories import fresh, make_agent, make_checked, make_person, painting, work
+from tests.proposals.test_budgets import put_off_behind_another
 from tests.proposals.test_console import Page, address, no_verdicts, signed_in, waiting
 from tests.toys import box
 
@@ -68,6 +69,11 @@ class TestBudgets:
         assert "No budget has refused anything" in page.text
         cap()
         assert "Nothing of it is used now: 3 writes left." in see("budgets").text
+
+    def test_says_what_waits_for_a_slot_beside_what_is_used(self):
+        put_off_behind_another("bear", "duck")
+        cells = " ".join(see("budgets").inside("td").split())
+        assert "1 of 1 write, 2 more wait for a slot" in cells
 
     def test_says_what_is_used_and_held_by_whom_and_what_is_left(self):
         cap(per_agent=True, per_run=True)
