@@ -198,8 +198,8 @@ GUARDS = [
     Guard(
         "the owner of an agent does not decide",
         "proposals/seats.py",
-        "if proposal.agent and person(user) == person(proposal.agent.owner):",
-        "if False:",
+        "    if owns_agent(user, proposal):\n",
+        "    if False:\n",
         "tests/proposals/test_services.py",
     ),
     Guard(

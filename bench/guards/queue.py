@@ -23,7 +23,7 @@ GUARDS = [
     Guard(
         "nobody keeps colleagues from a whole list by claiming all of it",
         "proposals/services/claiming.py",
-        "    ReviewClaim.objects.filter(person=person).exclude(proposal=proposal).delete()\n",
+        "        end_others(found)\n",
         "",
         CLAIMS,
     ),
