@@ -12,6 +12,7 @@ from bench.guards import (
     decisions,
     demonstration,
     doors,
+    floors,
     gate,
     http_actions,
     ledger,
@@ -24,6 +25,7 @@ from bench.guards import (
     people,
     queue,
     tables,
+    writes,
 )
 from bench.guards.guard import Guard
 
@@ -35,6 +37,7 @@ ROOMS = (
     decisions,
     demonstration,
     doors,
+    floors,
     gate,
     http_actions,
     ledger,
@@ -47,5 +50,6 @@ ROOMS = (
     people,
     queue,
     tables,
+    writes,
 )
 GUARDS: list[Guard] = [one for room in ROOMS for one in room.GUARDS]
