@@ -92,6 +92,12 @@ class TestHandingBack:
         assert attempts.hand_back(attempts.WORKER) == 0
         assert not Execution.objects.due(clock.now()).exists()
 
+    def test_an_intent_that_comes_meanwhile_is_not_handed_back(self, claim):
+        [found] = Execution.objects.select_related("of_check")
+        assert execution.intend(claim)
+        assert not attempts.queue_again(found)
+        assert Execution.objects.get().status == Execution.Status.INTENDED
+
     def test_the_claim_of_another_worker_is_left_alone(self, claim):
         assert attempts.hand_back(attempts.worker_name(0)) == 0
 

@@ -12,9 +12,11 @@ from bench.guards import (
     decisions,
     demonstration,
     doors,
+    floors,
     gate,
     http_actions,
     ledger,
+    locks,
     mails,
     notices,
     outbound,
@@ -23,6 +25,7 @@ from bench.guards import (
     people,
     queue,
     tables,
+    writes,
 )
 from bench.guards.guard import Guard
 
@@ -34,9 +37,11 @@ ROOMS = (
     decisions,
     demonstration,
     doors,
+    floors,
     gate,
     http_actions,
     ledger,
+    locks,
     mails,
     notices,
     outbound,
@@ -45,5 +50,6 @@ ROOMS = (
     people,
     queue,
     tables,
+    writes,
 )
 GUARDS: list[Guard] = [one for room in ROOMS for one in room.GUARDS]

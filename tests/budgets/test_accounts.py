@@ -16,6 +16,7 @@ from budgets.exceptions import BudgetExceeded
 from budgets.models import Budget, Refusal, Reservation, Scope
 from ledger import clock
 from ledger.models import LedgerEntry
+from tests.meanwhile import Meanwhile, waiting
 from tests.processes import eventually
 
 pytestmark = pytest.mark.django_db
@@ -61,16 +62,6 @@ def age(proposal: str, seconds: float) -> None:
     """Let a reservation have been counted so long ago."""
     then = clock.now() - timedelta(seconds=seconds)
     Reservation.objects.filter(proposal=proposal).update(counted_at=then)
-
-
-def waiting() -> int:
-    """How many others wait for what this connection holds."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(DISTINCT pid) FROM pg_locks "
-            "WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
-        )
-        return cursor.fetchone()[0]
 
 
 def lower(budget: Budget) -> None:
@@ -459,6 +450,26 @@ class TestConcurrency:
         assert not errors
         assert agents.scopes.count() == 1
         assert Reservation.objects.count() == 4
+
+    @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time.")
+    @pytest.mark.parametrize("move", [accounts.reserve, accounts.restamp])
+    def test_of_two_who_want_the_last_slot_the_second_sees_what_the_first_took(self, move):
+        make_budget(limit=1)
+        if move is accounts.restamp:  # both were reserved so long ago that neither counts any more
+            for number in (1, 2):
+                reserve(number)
+                age(f"p{number}", 120)
+
+        def comes_second() -> object:
+            with transaction.atomic():
+                return move(charge(2))
+
+        with transaction.atomic():
+            assert move(charge(1))
+            second = Meanwhile(comes_second)
+        refusal = second.came_to()
+        assert isinstance(refusal, BudgetExceeded)
+        assert refusal.shortage.used == 1
 
     @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time.")
     @pytest.mark.parametrize("move", [accounts.reserve, accounts.restamp])

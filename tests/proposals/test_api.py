@@ -230,6 +230,15 @@ class TestProposing:
         )
         assert ungranted == unknown == internal
 
+    def test_a_suspended_agent_takes_nothing_back(self):
+        agent = make_agent()
+        written, client = make_checked(agent=agent), client_for(agent)
+        suspend(agent)
+        before = rows()
+        refused = client.post(f"/proposals/{written.pk}/undo", {"rationale": "No."})
+        assert_problem(refused, 403, "agent-suspended")
+        assert rows() == before
+
     def test_a_suspended_agent_may_read_but_not_propose(self):
         agent = make_agent()
         proposal = make_proposal(agent=agent, key="before")

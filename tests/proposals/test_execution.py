@@ -52,7 +52,8 @@ class TestClaim:
         assert second.execution.fence == first.execution.fence + 1
 
     @pytest.mark.parametrize(
-        "change", ["grant removed", "approver lost the right", "stricter rule"]
+        "change",
+        ["grant removed", "approver lost the right", "approver was shut out", "stricter rule"],
     )
     def test_what_approval_stood_on_is_verified_again(self, approved, toybox, change):
         agent = approved.agent
@@ -60,6 +61,9 @@ class TestClaim:
             agent.grants.all().delete()
         elif change == "approver lost the right":
             make_person("rita").groups.clear()
+        elif change == "approver was shut out":
+            paula = make_person("paula", groups=["policy-administrators"])
+            services.deactivate(user_id=make_person("rita").pk, person=paula)
         else:
             services.save_rule(
                 rule=Rule(name="Two", effect="review", approvals=2, group="reviewers"),

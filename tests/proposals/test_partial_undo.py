@@ -1,7 +1,7 @@
 """Taking back some of a write's objects and not others: one undo per object, no more said."""
 
 import pytest
-from django.db import IntegrityError, connections, transaction
+from django.db import IntegrityError, connection, connections, transaction
 
 from ledger.models import LedgerEntry
 from ledger.verify import Result, verify
@@ -20,6 +20,7 @@ from tests.factories import (
     review,
     work,
 )
+from tests.meanwhile import Meanwhile
 from tests.proposals.test_console import Page, address, signed_in
 from tests.proposals.test_idempotency import all_at_once
 from tests.proposals.test_undo_run import ask, carry_through, states
@@ -218,6 +219,26 @@ def test_of_many_undos_at_once_no_two_cover_one_object(number, shop, written, ke
     covered = [name for one in made for name in one.covers or keys]
     assert made
     assert len(covered) == len(set(covered))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time.")
+@pytest.mark.parametrize("second", ["undo", "retry"])
+def test_whoever_comes_while_a_place_is_being_taken_does_not_get_it(second, written, keys, olga):
+    failed = undo(written, olga, keys[0])
+    Proposal.objects.filter(pk=failed.pk).update(status="failed")
+    Proposal.objects.filter(pk=written.pk).update(taken_back=[])
+    asked = {"proposal_id": written.pk, "person": olga, "reason": "No."}
+
+    def come() -> Proposal:
+        if second == "undo":
+            return services.undo(**asked, objects=keys[:1])
+        return services.retry(**asked | {"proposal_id": failed.pk})
+
+    with transaction.atomic():
+        services.undo(**asked, objects=keys[:2])
+        other = Meanwhile(come)
+    assert isinstance(other.came_to(), AlreadyUndone)
 
 
 class TestTheUndoOfAnUndo:

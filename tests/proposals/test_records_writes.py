@@ -55,6 +55,23 @@ class TestApply:
             UPDATE.apply(params, key="k1", expected=seen.before)
         assert refusal.value.found == {"5": None}
 
+    def test_a_row_that_was_archived_since_is_a_target_that_moved(self, shop):
+        """The column that marks it is none of those that people approved."""
+        params = {"table": "shop.drafts", "key": "5", "set": {"subject": "x"}}
+        seen = UPDATE.preview(params)
+        write(ARCHIVE, {"table": "shop.drafts", "key": "5"}, "k1")
+        before = everything(shop)
+        with pytest.raises(StaleTarget):
+            UPDATE.apply(params, key="k2", expected=seen.before)
+        assert everything(shop) == before
+
+    def test_what_the_tables_as_described_now_do_not_allow_is_refused(self, shop, paid):
+        """It was valid when it was proposed; the list of values has become shorter since."""
+        params = {"table": "shop.orders", "key": paid[0], "set": {"status": "mislaid"}}
+        with pytest.raises(TargetRefused, match="does not fit the described tables at /params/set"):
+            UPDATE.apply(params, key="k1", expected={paid[0]: {"status": "paid"}})
+        assert status_of(shop, paid[0]) == "paid"
+
     def test_a_violated_constraint_is_a_clean_refusal(self, shop):
         params = {"table": "shop.drafts", "values": {**DRAFT, "order_id": 999_999}}
         before = everything(shop)
