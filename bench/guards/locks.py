@@ -49,8 +49,8 @@ GUARDS = [
     Guard(
         "of two claims for the last slot the second waits",
         "budgets/accounts.py",
-        "        Scope.objects.select_for_update(no_key=True)\n        .filter(pk__in=held)\n",
-        "        Scope.objects.filter(pk__in=held)\n",
+        "    scopes = locked(wanted) if are_there else",
+        '    scopes = list(named(wanted).order_by("budget_id", "key")) if are_there else',
         "tests/budgets/test_accounts.py",
         on_postgresql=True,
     ),
