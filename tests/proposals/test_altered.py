@@ -13,6 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from ledger import clock
 from ledger.models import LedgerEntry
 from proposals import bound, checks, execution, resolving, services
+from proposals.console.outcomes import OutcomePage
 from proposals.exceptions import AlteredSince, IllegalTransition, NotEligible
 from proposals.models import Check, Evidence, Execution, Proposal, Revision, Rule
 from proposals.policy import Effect
@@ -360,6 +361,54 @@ class TestOutside:
         claim()
         assert the_depot.requests == []
         assert fresh(proposal).status == "failed"
+
+    @pytest.fixture
+    def unclear(self, the_depot) -> Proposal:
+        """Something was sent for much money, and no clear answer came."""
+        make_person()
+        params = {"parcel": "books", "amount": "9000.00"}
+        proposal = make_checked(action=BY_DELIVERY[Delivery.QUERYABLE], params=params)
+        factories.approve(proposal)
+        the_depot.failing["answer"] = "unclear"
+        claim()
+        the_depot.failing.clear()
+        return fresh(proposal)
+
+    def lower_its_money(
+        self, proposal: Proposal, amount: dict | None, is_made_to_fit: bool
+    ) -> None:
+        check = fresh(proposal).current_check
+        write(Check, check.pk, "impact", {**check.impact, "amount": amount})
+        if is_made_to_fit:
+            with_its_digest(proposal)
+
+    def vouch(self, proposal: Proposal, name: str) -> None:
+        services.attest(
+            proposal_id=proposal.pk,
+            person=make_person(name, groups=["operators"]),
+            finding="applied",
+            reference="track-1",
+            authenticated_at=clock.now(),
+        )
+
+    @pytest.mark.parametrize("is_made_to_fit", [False, True])
+    @pytest.mark.parametrize("amount", [None, {"amount": "1.00", "currency": "EUR"}])
+    def test_how_many_people_settle_it_is_not_what_an_altered_check_says(
+        self, unclear, amount, is_made_to_fit
+    ):
+        self.lower_its_money(unclear, amount, is_made_to_fit)
+        self.vouch(unclear, "olga")
+        assert fresh(unclear).status == "unknown"
+        self.vouch(unclear, "oskar")
+        assert fresh(unclear).status == "committed"
+
+    def test_the_page_says_that_two_people_settle_it_and_why(self, unclear):
+        self.lower_its_money(unclear, None, is_made_to_fit=False)
+        page = OutcomePage(
+            unclear, Execution.objects.get(), make_person("olga", groups=["operators"])
+        )
+        assert page.needed == 2
+        assert page.seats.startswith(CHECK)
 
 
 class TestAnUndo:
