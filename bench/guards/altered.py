@@ -108,4 +108,11 @@ GUARDS = [
         "groups = tuple(earlier.group_names)",
         "tests/proposals/test_altered.py",
     ),
+    Guard(
+        "no migration cuts the groups that a check asked for",
+        "proposals/migrations/0021_any_number_of_groups.py",
+        "    if longer:\n",
+        "    if False:\n",
+        "tests/proposals/test_checks.py",
+    ),
 ]
