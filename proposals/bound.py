@@ -78,10 +78,14 @@ def altered(proposal: Proposal, check: Check) -> Altered | None:
     said = proof.said_of(proposal)
     if not proof.is_as_recorded(proposal, check.revision, said):
         return Altered.CONTENT
+    return None if is_as_checked(proposal, check, said) else Altered.CHECK
+
+
+def is_as_checked(proposal: Proposal, check: Check, said: proof.Said) -> bool:
+    """Whether this is the check that the ledger speaks of last, unchanged."""
     again = digest_of(proposal, check)
-    if again != check.digest or said.checked != (check.round, check.revision.number, again):
-        return Altered.CHECK
-    return None
+    checked = (check.round, check.revision.number, again)
+    return again == check.digest and said.checked == checked
 
 
 def altered_content(proposal: Proposal, revision: Revision) -> Altered | None:

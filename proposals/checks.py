@@ -21,6 +21,7 @@ from proposals import (
     freezing,
     gate,
     observing,
+    proof,
     seats,
     spending,
     touched,
@@ -197,6 +198,7 @@ def enter(proposal: Proposal, check: Check, now: datetime) -> None:
             "tier": check.tier,
             "effect": check.effect,
             "approvals": check.approvals,
+            "groups": check.group_names,
             "reversible": check.is_reversible,
             "reasons": [reason["code"] for reason in check.reasons],
             "rules": [line["name"] for line in check.trace if line["result"] == "matched"],
@@ -273,23 +275,28 @@ def exceeding(proposal: Proposal, check: Check) -> Agent | None:
 def never_looser(proposal: Proposal, revision: Revision, verdict: Verdict) -> Verdict:
     """A proposal that waits for people keeps waiting when the rules become looser meanwhile.
 
-    What an altered check says it waited for counts for nothing: people must look.
+    For how many, and of which groups, the ledger says: a check may have been changed from outside.
+    After one that was, people must look.
     """
     earlier = proposal.current_check
-    if earlier is not None and bound.digest_of(proposal, earlier) != earlier.digest:
-        return gate.needs_people(verdict, "altered", ALTERED_BEFORE)
-    if earlier is None or earlier.revision_id != revision.pk or earlier.effect != Effect.REVIEW:
+    if earlier is None:
         return verdict
-    if verdict.effect is Effect.ALLOW:
-        return replace(
-            verdict,
-            effect=Effect.REVIEW,
-            approvals=earlier.approvals,
-            groups=tuple(earlier.group_names),
-        )
-    if verdict.effect is Effect.REVIEW and verdict.approvals < earlier.approvals:
-        return replace(verdict, approvals=earlier.approvals, groups=tuple(earlier.group_names))
+    said = proof.said_of(proposal)
+    verdict = not_below(said, earlier, revision, verdict)
+    if not bound.is_as_checked(proposal, earlier, said):
+        return gate.needs_people(verdict, "altered", ALTERED_BEFORE)
     return verdict
+
+
+def not_below(said: proof.Said, earlier: Check, revision: Revision, verdict: Verdict) -> Verdict:
+    """The verdict, asking for no fewer people than the ledger says that the same content needed."""
+    is_of_this = said.checked is not None and said.checked[1] == revision.number
+    if not is_of_this or said.effect != Effect.REVIEW or verdict.effect is Effect.DENY:
+        return verdict
+    if verdict.effect is Effect.REVIEW and verdict.approvals >= said.approvals:
+        return verdict
+    groups = tuple(earlier.group_names) if said.groups is None else said.groups
+    return replace(verdict, effect=Effect.REVIEW, approvals=said.approvals, groups=groups)
 
 
 def move_on(proposal: Proposal, revision: Revision, check: Check, now: Any) -> UUID | None:

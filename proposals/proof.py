@@ -105,6 +105,9 @@ class Said:
     content: str = ""
     evidence: tuple[str, ...] = ()
     checked: tuple[int, int, str] | None = None  # round, revision, digest
+    effect: str = ""
+    approvals: int = 0
+    groups: tuple[str, ...] | None = None  # None for an entry of before groups were in it
 
 
 def said_of(proposal: Proposal) -> Said:
@@ -122,6 +125,9 @@ def said_of(proposal: Proposal) -> Said:
         content=content.get("content", ""),
         evidence=tuple(content.get("evidence", ())),
         checked=(check["round"], check["revision"], check["digest"]) if check else None,
+        effect=check.get("effect", ""),
+        approvals=check.get("approvals", 0),
+        groups=tuple(check["groups"]) if "groups" in check else None,
     )
 
 

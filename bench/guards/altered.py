@@ -55,15 +55,15 @@ GUARDS = [
     Guard(
         "the digest is made anew from the rows",
         "proposals/bound.py",
-        "    again = digest_of(proposal, check)\n",
-        "    again = check.digest\n",
+        "    again = digest_of(proposal, check)\n    checked",
+        "    again = check.digest\n    checked",
         "tests/proposals/test_altered.py",
     ),
     Guard(
         "a digest that fits a change is not the one in the ledger",
         "proposals/bound.py",
-        "if again != check.digest or said.checked != (check.round, check.revision.number, again):",
-        "if again != check.digest:",
+        "return again == check.digest and said.checked == checked",
+        "return again == check.digest",
         "tests/proposals/test_altered.py",
     ),
     Guard(
@@ -83,8 +83,36 @@ GUARDS = [
     Guard(
         "an altered check does not say who has to look",
         "proposals/checks.py",
-        "if earlier is not None and bound.digest_of(proposal, earlier) != earlier.digest:",
+        "if not bound.is_as_checked(proposal, earlier, said):",
         "if False:",
         "tests/proposals/test_altered.py",
+    ),
+    Guard(
+        "an altered check does not say that one person settles it",
+        "proposals/services/attesting.py",
+        "    if bound.altered(proposal, execution.of_check) is not None:\n        return 2\n",
+        "",
+        "tests/proposals/test_altered.py",
+    ),
+    Guard(
+        "how many people an altered check waited for stands in the ledger",
+        "proposals/checks.py",
+        "approvals=said.approvals, groups=groups)",
+        "approvals=earlier.approvals, groups=groups)",
+        "tests/proposals/test_altered.py",
+    ),
+    Guard(
+        "whom an altered check waited for stands in the ledger",
+        "proposals/checks.py",
+        "groups = tuple(earlier.group_names) if said.groups is None else said.groups",
+        "groups = tuple(earlier.group_names)",
+        "tests/proposals/test_altered.py",
+    ),
+    Guard(
+        "no migration cuts the groups that a check asked for",
+        "proposals/migrations/0021_any_number_of_groups.py",
+        "    if longer:\n",
+        "    if False:\n",
+        "tests/proposals/test_checks.py",
     ),
 ]

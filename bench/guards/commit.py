@@ -209,6 +209,13 @@ GUARDS = [
         "tests/proposals/test_budgets.py",
     ),
     Guard(
+        "an action is frozen by its name, also where that has capitals",
+        "proposals/services/stopping.py",
+        "[A-Za-z0-9_.*]{1,128}",
+        "[a-z0-9_.*]{1,128}",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
         "an empty name at the command line is not everything",
         "proposals/management/commands/freeze.py",
         "if not options[name].strip():",

@@ -181,7 +181,7 @@ GUARDS = [
     Guard(
         "money takes two people who find the same",
         "proposals/services/attesting.py",
-        "len(who) >= people_needed(execution)",
+        "len(who) >= needed",
         "len(who) >= 1",
         "tests/proposals/test_outcomes.py",
     ),
@@ -230,7 +230,7 @@ GUARDS = [
     Guard(
         "where two people are needed, each signed in lately",
         "proposals/services/attesting.py",
-        "if finding != Finding.CANNOT_TELL and people_needed(execution) > 1:",
+        "if finding != Finding.CANNOT_TELL and needed > 1:",
         "if False:",
         "tests/proposals/test_outcome_pages.py",
     ),

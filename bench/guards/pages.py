@@ -105,4 +105,18 @@ GUARDS = [
         'return request.user.has_perm(f"{self.opts.app_label}.{codename}")',
         "tests/proposals/test_rights_pages.py",
     ),
+    Guard(
+        "what a verb refuses of a page of the administration is a message at its form",
+        "proposals/admin/base.py",
+        "except (ProposalError, ValidationError) as refusal:",
+        "except ZeroDivisionError as refusal:",
+        "tests/proposals/admin/test_editing.py",
+    ),
+    Guard(
+        "what a verb refused of a page is not saved when it is shown again",
+        "proposals/admin/base.py",
+        "self.add_error(None, [text.plain(said) for said in self.refusal])",
+        "pass",
+        "tests/proposals/admin/test_editing.py",
+    ),
 ]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import BinaryField, Model, QuerySet, TextField
@@ -18,6 +19,7 @@ from simple_history.template_utils import HistoricalRecordContextHelper
 
 from ledger.readonly_admin import ByNameAdmin, CappedPaginator, KeysetAdmin, precise
 from proposals import text
+from proposals.exceptions import ProposalError
 
 LINE_LIMIT = 200
 TEXT_LIMIT = 100_000
@@ -257,7 +259,11 @@ class HistoryAdmin(SimpleHistoryAdmin):
 
 
 class EditableAdmin(HistoryAdmin, ByNameAdmin):
-    """What people configure: added and changed one at a time, and never deleted."""
+    """What people configure: added and changed one at a time, and never deleted.
+
+    What a verb refuses of a form that was found sound, since something changed in between, saves
+    nothing of the page, and is shown at the form with what was typed.
+    """
 
     actions = None
     sortable_by = ()
@@ -269,3 +275,44 @@ class EditableAdmin(HistoryAdmin, ByNameAdmin):
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return super().changeform_view(request, *args, **kwargs)
+        except (ProposalError, ValidationError) as refusal:
+            if request.method != "POST" or refusal_of(request):
+                raise
+            setattr(request, REFUSAL, sentences(refusal))
+        return super().changeform_view(request, *args, **kwargs)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if refusal := refusal_of(request):
+            return type(form.__name__, (RefusedForm, form), {"refusal": refusal})
+        return form
+
+
+REFUSAL = "refusal_of_the_form"
+
+
+def refusal_of(request: HttpRequest) -> list[str]:
+    """Why a verb did not take what this request sent; empty if none has refused it."""
+    said: list[str] = getattr(request, REFUSAL, [])
+    return said
+
+
+def sentences(refusal: ProposalError | ValidationError) -> list[str]:
+    return refusal.messages if isinstance(refusal, ValidationError) else [str(refusal)]
+
+
+class RefusedForm(forms.BaseModelForm):
+    """A form whose content a verb has refused: not valid, and it says why."""
+
+    refusal: ClassVar[list[str]] = []
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.is_bound and not self._errors:  # type: ignore[attr-defined]
+            self.add_error(None, [text.plain(said) for said in self.refusal])

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import reswap, retarget
 
 from ledger.models import LedgerEntry
-from proposals import seats, services, sign_ins, text
+from proposals import bound, seats, services, sign_ins, text
 from proposals.console import presenters
 from proposals.console.admission import Request, find, onwards, owners_too, people_only, wants_part
 from proposals.console.forms import Refusable
@@ -115,7 +115,7 @@ class OutcomePage:
         self.late = [one for one in self.tried if one.is_late]
         answers = [*(one.exchange.evidence for one in self.tried), execution.evidence]
         self.references = list(dict.fromkeys(filter(None, map(reference_in, answers))))
-        self.needed = attesting.people_needed(execution)
+        self.needed = attesting.people_needed(proposal, execution)
         self.why_not = attesting.ineligibility(user, proposal)
         self.may_say = self.is_unknown and not self.why_not and not execution.is_transactional
         may_settle = not self.why_not
@@ -181,10 +181,9 @@ class OutcomePage:
         """How many people it takes, in a sentence."""
         if self.needed == 1:
             return "One person settles this."
-        return (
-            "Because of the money involved, two independent people must find the same, each by "
-            "looking for themselves."
-        )
+        altered = bound.altered(self.proposal, self.check)
+        why = f"{altered} So" if altered else "Because of the money involved,"
+        return f"{why} two independent people must find the same, each by looking for themselves."
 
     @property
     def choices(self) -> list[Choice]:

@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import attempts, breakers, rights, seats, settling, text, touched
+from proposals import attempts, bound, breakers, rights, seats, settling, text, touched
 from proposals.exceptions import IllegalTransition, InvalidRequest, NotEligible, NotFound
 from proposals.lifecycle import Status, require, transition
 from proposals.models import Attestation, Breaker, Execution, Proposal
@@ -46,12 +46,12 @@ def attest(
 
     `applied` needs the target's own reference of the effect, `not_applied` needs evidence and the
     tick that a retry is safe; `cannot_tell` needs evidence and settles nothing. Above
-    SECOND_PERSON_ABOVE it is enough when two people find the same, each of whom proved lately who
-    they are: `authenticated_at` is when. `seen` is the fence that they were shown: that nothing was
-    found before the machine sent once more proves nothing, whichever of the two found it. Raises
-    NotFound, NotEligible, IllegalTransition unless the outcome is unknown, nobody is asking the
-    target just now and nothing can arrive any more, InvalidRequest with a fault per field, or, when
-    nothing else is in the way, SignInTooOld.
+    SECOND_PERSON_ABOVE, and of an altered check, it is enough when two people find the same, each
+    of whom proved lately who they are: `authenticated_at` is when. `seen` is the fence that they
+    were shown: that nothing was found before the machine sent once more proves nothing, whichever
+    of the two found it. Raises NotFound, NotEligible, IllegalTransition unless the outcome is
+    unknown, nobody is asking the target just now and nothing can arrive any more, InvalidRequest
+    with a fault per field, or, when nothing else is in the way, SignInTooOld.
     """
     reference, evidence = reference.strip(), evidence.strip()
     require_sound(finding, reference, evidence, retry_is_safe)
@@ -68,7 +68,8 @@ def attest(
         now = clock.now()
         if too_early := why_too_early(proposal, execution, finding, seen, now):
             raise IllegalTransition(too_early, status=proposal.status)
-        if finding != Finding.CANNOT_TELL and people_needed(execution) > 1:
+        needed = people_needed(proposal, execution)
+        if finding != Finding.CANNOT_TELL and needed > 1:
             require_recent(authenticated_at)
         given = Attestation.objects.create(
             execution=execution,
@@ -80,7 +81,7 @@ def attest(
         )
         note(proposal, execution, given, now)
         who = agreed(proposal, execution, given)
-        if finding != Finding.CANNOT_TELL and len(who) >= people_needed(execution):
+        if finding != Finding.CANNOT_TELL and len(who) >= needed:
             settle(proposal, execution, given, who, now)
     return proposal
 
@@ -151,8 +152,13 @@ def ineligibility(person: Any, proposal: Proposal) -> str:
     return ""
 
 
-def people_needed(execution: Execution) -> int:
-    """How many people must find the same: two above an amount, and where the amount is unclear."""
+def people_needed(proposal: Proposal, execution: Execution) -> int:
+    """How many people must find the same: two above an amount, and where the amount is unclear.
+
+    What a check says of its money that was changed from outside counts for nothing.
+    """
+    if bound.altered(proposal, execution.of_check) is not None:
+        return 2
     amount = ((execution.of_check.impact or {}).get("amount") or {}).get("amount")
     if amount is None:
         return 1

@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Max
 
@@ -13,16 +14,18 @@ from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.services.configuration import record_change
 from proposals.services.decisions import invalid
 from proposals.services.stopping import wake
+from proposals.services.turns import save_named
 
 
 @transaction.atomic
 def save_budget(*, budget: Budget, person: Any, is_new: bool) -> Budget:
-    """Store a budget, and enter its whole content in the ledger. Raises ValidationError.
+    """Store a budget, and enter its whole content in the ledger.
 
+    Raises ValidationError, also for a name that somebody else chose in the same moment.
     What waited for a slot is looked at again at once: there may be room for it now.
     """
     budget.full_clean()
-    budget.save()
+    save_named(budget, ValidationError({"name": "There is already a budget of this name."}))
     facts = {
         field.name: text_of(getattr(budget, field.name))
         for field in Budget._meta.concrete_fields

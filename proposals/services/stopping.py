@@ -61,8 +61,11 @@ def freeze(
 
 
 def actions_fitting(pattern: str) -> list[str]:
-    """The names of the actions that a freeze of this name or pattern stops."""
-    if not re.fullmatch(r"[a-z0-9_.*]{1,128}", pattern):
+    """The names of the actions that a freeze of this name or pattern stops.
+
+    A pattern is made of what names of actions are made of, and `*`.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_.*]{1,128}", pattern):
         return []
     wiring.refresh()
     return [name for name in registry.names() if fnmatchcase(name, pattern)]

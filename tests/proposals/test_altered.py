@@ -1,6 +1,7 @@
 """What was shown is what runs: a row that was changed behind the product's back writes nothing."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from itertools import combinations
 from typing import Any
@@ -12,7 +13,8 @@ from django.test.utils import CaptureQueriesContext
 
 from ledger import clock
 from ledger.models import LedgerEntry
-from proposals import bound, checks, execution, resolving, services
+from proposals import bound, checks, execution, proof, resolving, services
+from proposals.console.outcomes import OutcomePage
 from proposals.exceptions import AlteredSince, IllegalTransition, NotEligible
 from proposals.models import Check, Evidence, Execution, Proposal, Revision, Rule
 from proposals.policy import Effect
@@ -23,6 +25,7 @@ from tests.factories import fresh, make_checked, make_person, painting, work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
 
+proof_said_of = proof.said_of
 CONTENT, CHECK = bound.Altered.CONTENT, bound.Altered.CHECK
 CHANGED = {
     "action": (Proposal, "toys.restore"),
@@ -276,6 +279,47 @@ class TestBeforeADecision:
         assert toybox.effects == []
         assert fresh(proposal).status == "pending"
 
+    @pytest.mark.parametrize("effect", [Effect.ALLOW, Effect.REVIEW])
+    @pytest.mark.parametrize("is_made_to_fit", [False, True])
+    @pytest.mark.parametrize(
+        "altered",
+        [{"error": "Odd."}, {"effect": "allow"}, {"approvals": 1, "groups": ",reviewers,"}],
+        ids=lambda altered: "+".join(altered),
+    )
+    def test_an_altered_check_lowers_nothing_of_what_was_asked_for_before(
+        self, altered, is_made_to_fit, effect
+    ):
+        """Two seniors were asked for, and the rules ask for less since."""
+        Rule.objects.all().update(is_active=False)
+        rule = Rule(name="Toys", action="toys.*", effect="review", approvals=2)
+        rule.group = "senior-reviewers"
+        services.save_rule(rule=rule, person=None, is_new=True)
+        proposal = pending()
+        rule.effect, rule.approvals, rule.group = effect, 1, "reviewers"
+        services.save_rule(rule=rule, person=None, is_new=False)
+        for column, value in altered.items():
+            write(Check, proposal.current_check_id, column, value)
+        if is_made_to_fit:
+            with_its_digest(proposal)
+        services.recheck(proposal_id=proposal.pk, reason="The rules changed.")
+        work()
+        check = fresh(proposal).current_check
+        assert fresh(proposal).status == "pending"
+        assert (check.effect, check.approvals) == ("review", 2)
+        assert check.group_names == ["senior-reviewers"]
+        assert "altered" in [one["code"] for one in check.reasons]
+
+    def test_what_the_ledger_held_of_a_check_before_it_named_groups_is_enough(self, monkeypatch):
+        proposal = pending()
+        Rule.objects.all().update(is_active=False)
+        services.save_rule(
+            rule=Rule(name="Cheap", action="toys.*", effect=Effect.ALLOW), person=None, is_new=True
+        )
+        monkeypatch.setattr(proof, "said_of", lambda of: replace(proof_said_of(of), groups=None))
+        services.recheck(proposal_id=proposal.pk, reason="The rules changed.")
+        work()
+        assert fresh(proposal).current_check.group_names == proposal.current_check.group_names
+
     def test_it_can_still_be_rejected(self):
         make_person()
         proposal = pending()
@@ -360,6 +404,54 @@ class TestOutside:
         claim()
         assert the_depot.requests == []
         assert fresh(proposal).status == "failed"
+
+    @pytest.fixture
+    def unclear(self, the_depot) -> Proposal:
+        """Something was sent for much money, and no clear answer came."""
+        make_person()
+        params = {"parcel": "books", "amount": "9000.00"}
+        proposal = make_checked(action=BY_DELIVERY[Delivery.QUERYABLE], params=params)
+        factories.approve(proposal)
+        the_depot.failing["answer"] = "unclear"
+        claim()
+        the_depot.failing.clear()
+        return fresh(proposal)
+
+    def lower_its_money(
+        self, proposal: Proposal, amount: dict | None, is_made_to_fit: bool
+    ) -> None:
+        check = fresh(proposal).current_check
+        write(Check, check.pk, "impact", {**check.impact, "amount": amount})
+        if is_made_to_fit:
+            with_its_digest(proposal)
+
+    def vouch(self, proposal: Proposal, name: str) -> None:
+        services.attest(
+            proposal_id=proposal.pk,
+            person=make_person(name, groups=["operators"]),
+            finding="applied",
+            reference="track-1",
+            authenticated_at=clock.now(),
+        )
+
+    @pytest.mark.parametrize("is_made_to_fit", [False, True])
+    @pytest.mark.parametrize("amount", [None, {"amount": "1.00", "currency": "EUR"}])
+    def test_how_many_people_settle_it_is_not_what_an_altered_check_says(
+        self, unclear, amount, is_made_to_fit
+    ):
+        self.lower_its_money(unclear, amount, is_made_to_fit)
+        self.vouch(unclear, "olga")
+        assert fresh(unclear).status == "unknown"
+        self.vouch(unclear, "oskar")
+        assert fresh(unclear).status == "committed"
+
+    def test_the_page_says_that_two_people_settle_it_and_why(self, unclear):
+        self.lower_its_money(unclear, None, is_made_to_fit=False)
+        page = OutcomePage(
+            unclear, Execution.objects.get(), make_person("olga", groups=["operators"])
+        )
+        assert page.needed == 2
+        assert page.seats.startswith(CHECK)
 
 
 class TestAnUndo:

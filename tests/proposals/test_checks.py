@@ -2,6 +2,9 @@
 
 import pytest
 from django.contrib.auth.models import Group
+from django.db import connection
+from django.db.migrations.exceptions import IrreversibleError
+from django.db.migrations.executor import MigrationExecutor
 
 from proposals import checks, gate, services
 from proposals.models import Check, Rule
@@ -88,6 +91,27 @@ def test_rules_may_ask_for_many_groups_of_long_names():
     proposal = make_checked()
     assert proposal.status == "pending"
     assert len(proposal.current_check.group_names) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("length", [500, 501])
+def test_going_back_to_where_groups_were_short_cuts_none(length):
+    for part in ("a" * 149, "b" * 149, "c" * 149, "d" * (length - 452)):
+        Group.objects.create(name=part)
+        rule = Rule(name=part[:9], condition="true", effect="review", group=part)
+        services.save_rule(rule=rule, person=None, is_new=True)
+    groups = make_checked().current_check.groups
+    assert len(groups) == length
+    executor = MigrationExecutor(connection)
+    migration = executor.loader.get_migration("proposals", "0021_any_number_of_groups")
+    before = executor.loader.project_state([("proposals", "0020_known_issuers")])
+    if length == 500:
+        executor.unapply_migration(before.clone(), migration)
+        executor.apply_migration(before, migration)
+    else:
+        with pytest.raises(IrreversibleError, match="1 check names more groups"):
+            executor.unapply_migration(before, migration)
+    assert Check.objects.get().groups == groups
 
 
 def test_what_cannot_be_undone_is_never_approved_by_a_rule():

@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 
+from budgets.models import Budget
 from ledger.models import LedgerEntry
 from proposals import services
 from proposals.exceptions import InvalidRequest
@@ -88,6 +89,14 @@ class TestOneNameForTwo:
             services.save_rule(rule=rule, person=None, is_new=True)
 
         self.refused(save, Rule.objects.filter(name="Twin").count)
+
+    @pytest.mark.parametrize("number", range(ROUNDS))
+    def test_a_budget(self, number):
+        def save() -> None:
+            budget = Budget(name="Twin", unit="writes", limit=1, window_seconds=60)
+            services.save_budget(budget=budget, person=None, is_new=True)
+
+        self.refused(save, Budget.objects.filter(name="Twin").count)
 
     @pytest.mark.parametrize("number", range(ROUNDS))
     def test_a_webhook(self, number):

@@ -10,6 +10,9 @@ from ledger.identifiers import uuid7
 from ledger.models import LedgerEntry
 from ledger.verify import Result, verify
 from proposals import services, tokens
+from proposals.admin.agents import AgentAdmin
+from proposals.admin.budgets import BudgetAdmin
+from proposals.admin.rules import RuleAdmin
 from proposals.exceptions import InvalidRequest, NotFound
 from proposals.models import (
     Agent,
@@ -140,6 +143,81 @@ def test_a_budget_is_not_saved_over_what_somebody_changed_meanwhile(paula, amir)
     assert 'name="seen"' not in text_of(amir.get(page)), "who may only read sends nothing"
     new = {name: value for name, value in sent.items() if name != "id"} | {"name": "Another"}
     assert paula.post(address(Budget, "add"), new).status_code == 302
+
+
+def budget_form(**changes):
+    return {
+        "name": "Cap",
+        "unit": "writes",
+        "limit": "10",
+        "window_seconds": "60",
+        "on_exceed": "refuse",
+        "lane": "forward",
+        "agent_pattern": "*",
+        "action_pattern": "*",
+        "resource_pattern": "*",
+        "is_active": "on",
+        **changes,
+    }
+
+
+def meanwhile(monkeypatch, editor, happens):
+    """What happens between a form that was found sound, and the saving of it."""
+    save_form = editor.save_form
+
+    def late(self, *args, **kwargs):
+        happens()
+        return save_form(self, *args, **kwargs)
+
+    monkeypatch.setattr(editor, "save_form", late)
+
+
+def refused(response, words, **kept):
+    """The page again, with what was typed and why it was not saved."""
+    form = response.context["adminform"].form
+    assert any(words in said for said in form.non_field_errors())
+    assert words in text_of(response)
+    assert {name: form[name].value() for name in kept} == kept
+
+
+def test_a_name_that_somebody_took_meanwhile_is_a_message_at_the_form(monkeypatch, paula):
+    def rule():
+        one = Rule(name=rule_form()["name"], action="toys.*", effect="deny")
+        services.save_rule(rule=one, person=None, is_new=True)
+
+    def budget():
+        one = Budget(name="Cap", unit="writes", limit=1, window_seconds=60)
+        services.save_budget(budget=one, person=None, is_new=True)
+
+    otto = factories.make_person("otto", groups=())
+    agent = {"name": "new-bot", "owner": otto.pk, **management("grants")}
+    for model, editor, form, happens in (
+        (Rule, RuleAdmin, rule_form(), rule),
+        (Budget, BudgetAdmin, budget_form(), budget),
+        (Agent, AgentAdmin, agent, lambda: services.create_agent(name="new-bot", owner=otto)),
+    ):
+        with monkeypatch.context() as patch:
+            meanwhile(patch, editor, happens)
+            response = paula.post(address(model, "add"), form)
+        refused(response, "already", name=form["name"])
+        assert paula.post(address(model, "add"), form).status_code == 302
+
+
+def test_what_a_verb_refuses_of_a_sound_form_saves_nothing_of_the_page(monkeypatch, paula):
+    agent = factories.make_agent("toy-bot", grants=[])
+    olga = factories.make_person("olga", groups=())
+    told = of_agent(agent)
+    row = {"grants-TOTAL_FORMS": 1, "grants-0-agent": str(agent.pk), "grants-0-pattern": "email.*"}
+    stopped = {"is_suspended": "on", "suspended_reason": "It loops."}
+    other = Agent.objects.filter(pk=factories.make_agent("other-bot").pk)
+    meanwhile(monkeypatch, AgentAdmin, lambda: other.update(user=olga))
+    form = agent_form(agent, owner=olga.pk, **stopped, **row)
+    response = paula.post(address(Agent, "change", agent.pk), form)
+    refused(response, "owned by a person", suspended_reason="It loops.")
+    agent.refresh_from_db()
+    assert (agent.owner == olga, agent.is_suspended) == (False, False)
+    assert of_agent(agent) == told
+    assert not agent.grants.exists()
 
 
 def agent_form(agent, **changes):
