@@ -142,7 +142,8 @@ GUARDS = [
     Guard(
         "a budget's name that two people choose at once is taken for one of them",
         "proposals/services/capping.py",
-        '    save_named(budget, ValidationError({"name": "There is already a budget of this name."}))\n',
+        "    save_named(budget, "
+        'ValidationError({"name": "There is already a budget of this name."}))\n',
         "    budget.save()\n",
         "tests/proposals/test_same_moment.py",
         on_postgresql=True,

@@ -151,8 +151,8 @@ GUARDS = [
     Guard(
         "a write that is counted when it happens fits then",
         "budgets/accounts.py",
-        "            require_room(scope, budget, charge.proposal, each.amount, used[scope.pk], now)",
-        "            pass",
+        "require_room(scope, budget, charge.proposal, each.amount, used[scope.pk], now)",
+        "pass",
         "tests/budgets/test_accounts.py",
     ),
     Guard(
