@@ -1,4 +1,4 @@
-"""Reserve, re-stamp, capture, release: the four moves, each inside the caller's transaction.
+"""Reserve, capture, release, each inside the caller's transaction; `claims` has the fourth move.
 
 Exact at any concurrency: the scopes that a charge falls into are locked in one order (budget, then
 key), the clock and the limits are read after the locks are held, and the sum is taken over what
@@ -7,14 +7,14 @@ design page.)
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from functools import reduce
 from operator import or_
 
 from django.db import connection
-from django.db.models import OuterRef, QuerySet, Subquery, Sum
+from django.db.models import QuerySet, Sum
 from django.db.transaction import TransactionManagementError
 
 from budgets.charges import Charge, Unit
@@ -216,118 +216,6 @@ def next_slot(budget: Budget, counting: QuerySet[Reservation], amount: Decimal) 
         if used + amount <= budget.limit:
             return counted_at + budget.window
     return None
-
-
-def restamp(charge: Charge, *, books: bool = True) -> datetime | None:
-    """Count a write from now on, because it happens now and not when it was asked for.
-
-    Where a budget holds nothing for it yet, being newer than that or changed since, it is held from
-    here on. Returns the moment from which it counts; None if there was nothing to move.
-
-    Raises BudgetExceeded if a budget has no room for it now. In a window, and unless it `books` no
-    slot, the slot that the error tells of is its own from then on: nothing new takes it. The scopes
-    stay locked, so the caller's transaction must go on. What is counted for the life of a run, or
-    in proposals, is not moved.
-    """
-    require_transaction()
-    charge = replace(charge, is_claimed=True)
-    holdings = holdings_of(charge)
-    moving = [each for each in holdings if each.budget.window or not each.is_whole]
-    if not moving:
-        return None
-    wanted, are_there = [(each.budget, each.key) for each in moving], is_whole(moving)
-    scopes = locked(wanted) if are_there else lock_scopes(wanted, charge)
-    budgets, now = as_they_are(scopes)
-    places = [(scope, budgets[scope.budget_id]) for scope in scopes]
-    used = used_beside(places, charge.proposal, now, of_claims=True)
-    for (scope, budget), each in zip(places, moving, strict=True):
-        try:
-            require_room(scope, budget, charge.proposal, each.amount, used[scope.pk], now)
-        except BudgetExceeded as error:
-            if books and (slot := each.booked_after(now) or error.shortage.free_at):
-                hold(charge.proposal, [(scope, each)], slot)
-                raise BudgetExceeded(replace(error.shortage, free_at=slot)) from error
-            raise
-    hold(charge.proposal, list(zip(scopes, moving, strict=True)), now)
-    if not are_there:
-        drop_others(charge.proposal, holdings, scopes, now)
-    return now
-
-
-@dataclass(frozen=True)
-class Holding:
-    """What a charge asks of a budget; whole where just that is held, in just that scope."""
-
-    budget: Budget
-    key: str
-    amount: Decimal
-    scope_id: int | None
-    counted_at: datetime | None
-    is_whole: bool
-
-    def booked_after(self, now: datetime) -> datetime | None:
-        """The slot that it has here and whose turn has not come; it loses none by asking early."""
-        is_booked = self.is_whole and self.counted_at is not None and self.counted_at > now
-        return self.counted_at if is_booked else None
-
-
-def is_whole(holdings: list[Holding]) -> bool:
-    return all(each.is_whole for each in holdings)
-
-
-def holdings_of(charge: Charge) -> list[Holding]:
-    """What every budget that covers a charge holds for it: one statement, for the claim."""
-    mine = Reservation.objects.filter(
-        scope__budget=OuterRef("pk"), proposal=charge.proposal, status=Reservation.Status.HELD
-    )
-    budgets = in_force(charge).annotate(
-        scope_id=Subquery(mine.values("scope")[:1]),
-        held_key=Subquery(mine.values("scope__key")[:1]),
-        held=Subquery(mine.values("amount")[:1]),
-        counted_at=Subquery(mine.values("counted_at")[:1]),
-    )
-    return [
-        Holding(
-            budget,
-            key := budget.scope_key(charge),
-            amount,
-            budget.scope_id,
-            budget.counted_at,
-            (budget.held_key, budget.held) == (key, amount),
-        )
-        for budget in budgets
-        if budget.covers(charge) and (amount := charge.amount(budget.unit, budget.currency))
-    ]
-
-
-def hold(proposal: str, places: list[tuple[Scope, Holding]], counted_at: datetime) -> None:
-    """Hold in locked scopes what a claim asks for, counted from that moment; later: a booking."""
-    whole = [scope.pk for scope, each in places if each.is_whole]
-    if whole:
-        Reservation.objects.filter(
-            proposal=proposal, scope__in=whole, status=Reservation.Status.HELD
-        ).update(counted_at=counted_at)
-    store(
-        [
-            new_reservation(scope, each.budget, proposal, each.amount, counted_at)
-            for scope, each in places
-            if not each.is_whole
-        ]
-    )
-
-
-def forget_bookings(budget: Budget) -> None:
-    """Have what waits for a slot of a changed budget book anew, by what the budget allows now."""
-    now = clock.now()
-    waiting = Reservation.objects.filter(booked(now), scope__budget=budget)
-    waiting.update(counted_at=now - (budget.window or timedelta()))
-
-
-def drop_others(proposal: str, holdings: list[Holding], scopes: list[Scope], now: datetime) -> None:
-    """Give back what is held for a claim where its budgets no longer count it."""
-    kept = {scope.pk for scope in scopes}
-    kept |= {each.scope_id for each in holdings if each.is_whole and each.scope_id is not None}
-    release_others({each.scope_id: each for each in live(proposal)}, kept, now)
 
 
 def as_they_are(scopes: Iterable[Scope]) -> tuple[dict[int, Budget], datetime]:

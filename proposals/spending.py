@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.cache import cache
 
-from budgets import accounts, refusals, standings
+from budgets import accounts, claims, refusals, standings
 from budgets.charges import Charge, Unit
 from budgets.exceptions import BudgetExceeded, Shortage
 from ledger.canonical import digest
@@ -87,7 +87,7 @@ def restamp(proposal: Proposal, check: Check, *, books: bool) -> datetime | None
 
     Raises BudgetExceeded where there is no room now; the caller's transaction must then go on.
     """
-    return accounts.restamp(charge(proposal, check.revision.params, check), books=books)
+    return claims.restamp(charge(proposal, check.revision.params, check), books=books)
 
 
 def over_budget(shortage: Shortage) -> OverBudget:

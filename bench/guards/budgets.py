@@ -54,7 +54,7 @@ GUARDS = [
     ),
     Guard(
         "what was approved before a budget was there is counted when it is written",
-        "budgets/accounts.py",
+        "budgets/claims.py",
         "    moving = [each for each in holdings if each.budget.window or not each.is_whole]",
         "    moving = [each for each in holdings if each.budget.window and each.is_whole]",
         "tests/proposals/test_execution.py",
@@ -99,7 +99,7 @@ GUARDS = [
     ),
     Guard(
         "a slot that was promised to an approved write is kept for it",
-        "budgets/accounts.py",
+        "budgets/claims.py",
         "                hold(charge.proposal, [(scope, each)], slot)\n",
         "",
         "tests/proposals/test_budgets.py",
@@ -120,7 +120,7 @@ GUARDS = [
     ),
     Guard(
         "who asks before its turn keeps its slot",
-        "budgets/accounts.py",
+        "budgets/claims.py",
         "(slot := each.booked_after(now) or error.shortage.free_at)",
         "(slot := error.shortage.free_at)",
         "tests/proposals/test_budgets.py",
@@ -128,7 +128,7 @@ GUARDS = [
     Guard(
         "a changed budget gives its slots out anew",
         "proposals/services/capping.py",
-        "        accounts.forget_bookings(budget)\n",
+        "        claims.forget_bookings(budget)\n",
         "",
         "tests/proposals/test_budgets.py",
     ),

@@ -150,7 +150,7 @@ GUARDS = [
     ),
     Guard(
         "a write that is counted when it happens fits then",
-        "budgets/accounts.py",
+        "budgets/claims.py",
         "require_room(scope, budget, charge.proposal, each.amount, used[scope.pk], now)",
         "pass",
         "tests/budgets/test_accounts.py",

@@ -48,7 +48,7 @@ GUARDS = [
     ),
     Guard(
         "of two claims for the last slot the second waits",
-        "budgets/accounts.py",
+        "budgets/claims.py",
         "    scopes = locked(wanted) if are_there else",
         '    scopes = list(named(wanted).order_by("budget_id", "key")) if are_there else',
         "tests/budgets/test_accounts.py",

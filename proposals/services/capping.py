@@ -7,7 +7,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Max
 
-from budgets import accounts
+from budgets import claims
 from budgets.models import Budget
 from proposals import rights
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound
@@ -38,7 +38,7 @@ def save_budget(*, budget: Budget, person: Any, is_new: bool) -> Budget:
         body=facts,
     )
     if not is_new:
-        accounts.forget_bookings(budget)
+        claims.forget_bookings(budget)
         wake()
     return budget
 

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import connection, connections, transaction
 from django.db.transaction import TransactionManagementError
 
-from budgets import accounts, refusals, standings
+from budgets import accounts, claims, refusals, standings
 from budgets.charges import Charge
 from budgets.exceptions import BudgetExceeded
 from budgets.models import Budget, Refusal, Reservation, Scope
@@ -193,7 +193,7 @@ class TestRestamp:
         reserve(1)
         age("p1", 50)
         with transaction.atomic():
-            accounts.restamp(charge(1))
+            claims.restamp(charge(1))
         age_now = clock.now() - Reservation.objects.get().counted_at
         assert age_now < timedelta(seconds=5)
 
@@ -203,7 +203,7 @@ class TestRestamp:
         age("p1", 61)
         reserve(2)
         with pytest.raises(BudgetExceeded), transaction.atomic():
-            accounts.restamp(charge(1))
+            claims.restamp(charge(1))
 
     def test_a_budget_that_was_switched_off_refuses_nothing_that_is_held(self):
         budget = make_budget()
@@ -211,7 +211,7 @@ class TestRestamp:
         budget.is_active, budget.limit = False, 0
         budget.save()
         with transaction.atomic():
-            assert accounts.restamp(charge(1)) is None
+            assert claims.restamp(charge(1)) is None
         accounts.capture("p1", clock.now())
         assert Reservation.objects.get().status == "captured", (
             "it counts if it is switched on again"
@@ -221,7 +221,7 @@ class TestRestamp:
         reserve(1)
         make_budget(limit=1)
         with transaction.atomic():
-            assert accounts.restamp(charge(1))
+            assert claims.restamp(charge(1))
         refuses(2)
 
     def test_a_newer_budget_without_room_refuses_and_holds_nothing(self):
@@ -230,15 +230,15 @@ class TestRestamp:
             reserve(number)
         budget = make_budget(limit=1)
         with transaction.atomic():
-            accounts.restamp(charge(1))
+            claims.restamp(charge(1))
         with pytest.raises(BudgetExceeded), transaction.atomic():
-            accounts.restamp(charge(2))
+            claims.restamp(charge(2))
         assert Reservation.objects.get().scope.budget == budget
 
     def test_a_newer_budget_of_proposals_does_not_count_what_was_submitted_before(self):
         make_budget(unit="proposals", limit=0)
         with transaction.atomic():
-            assert accounts.restamp(charge(1)) is None
+            assert claims.restamp(charge(1)) is None
         assert not Reservation.objects.exists()
 
     def test_what_is_counted_apart_since_is_reserved_there(self):
@@ -247,18 +247,18 @@ class TestRestamp:
         budget.per_resource = True
         budget.save()
         with transaction.atomic():
-            accounts.restamp(charge(1))
+            claims.restamp(charge(1))
         refuses(2)
         reserve(3, resource="shop.orders/2")
 
     def test_it_takes_five_statements_and_one_where_nothing_counts(self, django_assert_num_queries):
         with django_assert_num_queries(1):
-            accounts.restamp(charge(1))
+            claims.restamp(charge(1))
         for fields in ({}, {"per_agent": True}, {"unit": "proposals"}):
             make_budget(**fields)
         reserve(1)
         with django_assert_num_queries(5):
-            assert accounts.restamp(charge(1))
+            assert claims.restamp(charge(1))
 
     def test_proposals_are_not_moved(self):
         make_budget(unit="proposals")
@@ -266,7 +266,7 @@ class TestRestamp:
         age("p1", 30)
         before = Reservation.objects.get().counted_at
         with transaction.atomic():
-            accounts.restamp(charge(1))
+            claims.restamp(charge(1))
         assert Reservation.objects.get().counted_at == before
 
 
@@ -452,10 +452,10 @@ class TestConcurrency:
         assert Reservation.objects.count() == 4
 
     @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time.")
-    @pytest.mark.parametrize("move", [accounts.reserve, accounts.restamp])
+    @pytest.mark.parametrize("move", [accounts.reserve, claims.restamp])
     def test_of_two_who_want_the_last_slot_the_second_sees_what_the_first_took(self, move):
         make_budget(limit=1)
-        if move is accounts.restamp:  # both were reserved so long ago that neither counts any more
+        if move is claims.restamp:  # both were reserved so long ago that neither counts any more
             for number in (1, 2):
                 reserve(number)
                 age(f"p{number}", 120)
@@ -472,7 +472,7 @@ class TestConcurrency:
         assert refusal.shortage.used == 1
 
     @pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has one writer at a time.")
-    @pytest.mark.parametrize("move", [accounts.reserve, accounts.restamp])
+    @pytest.mark.parametrize("move", [accounts.reserve, claims.restamp])
     def test_whoever_waited_while_a_cap_was_lowered_is_judged_by_the_lower_one(self, move):
         budget, answers = make_budget(), []
         reserve(1)
@@ -480,7 +480,7 @@ class TestConcurrency:
         def waits() -> None:
             try:
                 with transaction.atomic():
-                    answers.append(move(charge(1 if move is accounts.restamp else 2)))
+                    answers.append(move(charge(1 if move is claims.restamp else 2)))
             except BudgetExceeded as error:
                 answers.append(error.shortage.limit)
             finally:
