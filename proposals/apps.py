@@ -10,9 +10,10 @@ class ProposalsConfig(AppConfig):
 
     def ready(self) -> None:
         autodiscover_modules("actions")
-        from proposals import proof, sign_ins
+        from proposals import durability, proof, sign_ins
         from proposals.notices import outbox
 
+        durability.connect()
         proof.register()
         sign_ins.connect()
         outbox.connect()

@@ -306,4 +306,12 @@ GUARDS = [
         "    except Exception:\n        raise",
         "tests/proposals/test_dispatch.py",
     ),
+    Guard(
+        "an intent is on the server's disk when it is committed",
+        "proposals/apps.py",
+        "        durability.connect()\n",
+        "",
+        "tests/proposals/test_durability.py",
+        on_postgresql=True,
+    ),
 ]
