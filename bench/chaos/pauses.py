@@ -112,7 +112,7 @@ class Scene:
     def fall_asleep(self) -> int | None:
         """Start a worker that stops at the point; None if it ended without coming there."""
         world.close()
-        race = partial(target.overtake, self.cycle, is_undo=False)
+        race = partial(target.overtake, self.cycle, is_later=False)
         trap = Trap(stop_at=self.pause.stop_at, race_at=self.cycle.forward.race_at, race=race)
         self.sleeper = Job(
             f"pause {self.cycle.number}, asleep at {self.pause.stop_at}",
