@@ -116,13 +116,6 @@ GUARDS = [
         "tests/proposals/test_outcomes.py",
     ),
     Guard(
-        "questions come to an end",
-        "proposals/resolving.py",
-        "if execution.asked >= len(settings.PROBE_SECONDS) or not action.can_probe(params):",
-        "if not action.can_probe(params):",
-        "tests/proposals/test_outcomes.py",
-    ),
-    Guard(
         "a breaker opens after unclear calls in a row, however slow",
         "proposals/breakers.py",
         "if breaker.unclear_in_a_row >= most:",
@@ -148,13 +141,6 @@ GUARDS = [
         "proposals/breakers.py",
         "    if is_new and Execution",
         "    if False and Execution",
-        "tests/proposals/test_outcomes.py",
-    ),
-    Guard(
-        "what people settled is not settled again",
-        "proposals/services/attesting.py",
-        "        fence=execution.fence + 1,\n",
-        "",
         "tests/proposals/test_outcomes.py",
     ),
     Guard(
