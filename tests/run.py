@@ -5,6 +5,7 @@ is set or a local server answers; tests marked `once` come out the same there an
 alone. With REQUIRE_ALL=1, leaving anything else out is a failure.
 """
 
+import atexit
 import getpass
 import importlib.util
 import os
@@ -14,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -70,7 +72,7 @@ class Step:
         done = subprocess.run(
             self.command,
             cwd=ROOT,
-            env=os.environ | self.env,
+            env=compiling_once() | self.env,
             stdout=self.said,
             stderr=subprocess.STDOUT,
             check=False,
@@ -90,6 +92,18 @@ class Step:
             if is_over and not text:
                 return
             self.thread.join(0 if text else 0.5)
+
+
+@cache
+def compiling_once() -> dict[str, str]:
+    """The environment, in which the many processes of a run share what Python compiles.
+
+    Beside the tree and for this run alone, also where nothing is to be written into the tree.
+    """
+    folder = tempfile.mkdtemp(prefix="countersign-compiled-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return env | {"PYTHONPYCACHEPREFIX": folder}
 
 
 def postgresql() -> str:
