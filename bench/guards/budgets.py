@@ -133,13 +133,6 @@ GUARDS = [
         "tests/proposals/test_budgets.py",
     ),
     Guard(
-        "money is counted as budgets keep it",
-        "proposals/spending.py",
-        "    return min(amount, MOST).quantize(CENT, ROUND_UP)",
-        "    return amount",
-        "tests/proposals/test_budgets.py",
-    ),
-    Guard(
         "a budget's name that two people choose at once is taken for one of them",
         "proposals/services/capping.py",
         "    save_named(budget, "
