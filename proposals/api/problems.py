@@ -127,7 +127,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> JsonResponse
         return respond("invalid-request", 400, "The body could not be read to its end.")
     if isinstance(error, OperationalError | InterfaceError):
         logger.exception("The database did not answer")
-        return respond("unavailable", 503, "Nothing was stored; send the same request again.")
+        # Not "nothing was stored": the connection may have broken in the very commit.
+        detail = "The database did not answer. Send the same request again: it is stored once."
+        return respond("unavailable", 503, detail)
     logger.error("Unforeseen failure in %s", context.get("view"), exc_info=error)
     return respond("internal-error", 500, "Nothing was stored. The failure has been logged.")
 
