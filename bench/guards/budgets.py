@@ -141,4 +141,32 @@ GUARDS = [
         "tests/proposals/test_same_moment.py",
         on_postgresql=True,
     ),
+    Guard(
+        "a claim gives back what its budgets no longer count where they did",
+        "budgets/claims.py",
+        "        drop_others(charge.proposal, holdings, scopes, now)",
+        "        pass",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "what may be written already books no later slot",
+        "proposals/execution.py",
+        "books=not had_intent)",
+        "books=True)",
+        "tests/proposals/test_execution.py",
+    ),
+    Guard(
+        "what is booked is not shown as left",
+        "budgets/standings.py",
+        "self.budget.limit - self.used - self.booked",
+        "self.budget.limit - self.used",
+        "tests/proposals/test_budgets.py",
+    ),
+    Guard(
+        "an amount beyond any limit is refused and no fault",
+        "proposals/spending.py",
+        "min(amount, MOST).quantize(CENT, ROUND_UP)",
+        "amount.quantize(CENT, ROUND_UP)",
+        "tests/proposals/test_budgets.py",
+    ),
 ]

@@ -30,6 +30,7 @@ from proposals.models import Agent, Freeze, Proposal, Run
 from proposals.text import plain
 
 MOST_COUNTED = 99
+NAMED = ("agent", "action", "run")  # what the address of the page may choose already
 SAFE = "Say why it is safe to go on."
 
 
@@ -313,9 +314,6 @@ class FreezeAdmin(StoppableAdmin, ReadOnlyAdmin):
             buttons=[("lift", "Lift the freeze")],
             back=page,
         )
-
-
-NAMED = ("agent", "action", "run")
 
 
 def waiting(freeze: Freeze) -> str:

@@ -222,6 +222,16 @@ class TestLife:
         work()
         assert fresh(waiting).status == "committed"
 
+    def test_a_budget_that_counts_otherwise_since_gives_back_what_it_held(self):
+        one = cap(limit=3)
+        waiting = make_checked(params=painting("red", tier="medium"))
+        factories.approve(waiting)
+        one.per_agent = True
+        services.save_budget(budget=one, person=None, is_new=False)
+        work()
+        assert fresh(waiting).status == "committed"
+        assert held() == ["captured", "released"], "and does not count it twice"
+
     def test_fractions_of_a_cent_are_rounded_up_and_move_with_the_claim(self, the_depot):
         cap(unit="money", currency="EUR", limit=100)
         sent = make_checked(action="parcels.keyed", params={"parcel": "books", "amount": "9.006"})
@@ -678,6 +688,15 @@ class TestRefusal:
         assert gauge["used"] == "1"
         assert gauge["held"] == "1"
         assert gauge["remaining"] == "1"
+
+    def test_what_is_booked_for_later_is_no_longer_left(self):
+        cap(limit=3)
+        for toy in ("bear", "duck"):
+            make_checked(params=painting("red", toy=toy, tier="medium"), run=toy)
+        later = Reservation.objects.order_by("pk").last()
+        Reservation.objects.filter(pk=later.pk).update(counted_at=clock.now() + timedelta(30))
+        [gauge] = client_for().get("/budgets").json()["results"]
+        assert (gauge["used"], gauge["held"], gauge["remaining"]) == ("1", "1", "1")
 
 
 class TestFreeze:

@@ -122,6 +122,8 @@ class TestBudgetsAtTheClaim:
         execution.run(Execution.objects.get(proposal=first).pk)
         assert fresh(first).status == "committed"
         assert len(toybox.effects) == 2
+        late = Reservation.objects.filter(counted_at__gt=clock.now())
+        assert not late.exists(), "it counts from when it was sent, and books nothing"
 
     def test_what_waits_for_a_slot_after_its_intent_cannot_be_written_meanwhile(self, toybox):
         first, second = approved_one_window_apart(["bear", "duck"])
