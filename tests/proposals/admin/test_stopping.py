@@ -182,7 +182,7 @@ class TestLifting:
         asked = words(olga.get(lift_page(found)))
         assert f"Lift the freeze of run {approved.run_id} of agent billing-bot?" in asked
         assert "Approved and not yet written: 1." in asked
-        assert "Reason: A loop." in asked
+        assert "Stopped because: A loop." in asked
         refused = olga.post(lift_page(found), {"reason": " "})
         assert refused.context["form"].errors == {"reason": ["Say why it is safe to go on."]}
         assert freezing.in_force().exists()
@@ -223,7 +223,7 @@ class TestSuspending:
         assert resume not in text_of(rita.get(page))
 
         assert f'href="{resume}"' in text_of(olga.get(page))
-        assert "Reason: It loops." in words(olga.get(resume))
+        assert "Stopped because: It loops." in words(olga.get(resume))
         refused = olga.post(resume, {"reason": ""})
         assert refused.context["form"].errors == {"reason": ["Say why it is safe to go on."]}
         done = olga.post(resume, {"reason": "It was mended."}, follow=True)
