@@ -4,6 +4,7 @@ An app registers its actions in its `actions` module, found at start as Django f
 An action says what it is; the product calls it. Preview only reads. Apply is the only writer.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
@@ -14,6 +15,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from proposals.exceptions import InvalidParams
 from proposals.meanings import Meaning, Rendering
+
+ACTION_NAME = re.compile(r"[a-z0-9_]+(?:(?<!_)\.[a-z0-9_]+)+")
+LONGEST_NAME = 128
 
 
 class Delivery(StrEnum):
@@ -331,10 +335,8 @@ def plain(valid: Any) -> dict[str, Any]:
 
 
 def is_action_name(name: str) -> bool:
-    """Whether this names an action as `noun.verb`, in letters, digits, dots and underscores."""
-    noun, dot, verb = name.partition(".")
-    plain_name = name.replace(".", "").replace("_", "")
-    return bool(noun and dot and verb) and plain_name.isascii() and plain_name.isalnum()
+    """Whether this names an action as `noun.verb`, in what the patterns of grants are made of."""
+    return len(name) <= LONGEST_NAME and bool(ACTION_NAME.fullmatch(name))
 
 
 @dataclass
@@ -353,7 +355,9 @@ class Registry:
     def register(self, action: type[Action]) -> type[Action]:
         name = getattr(action, "name", "")
         if not is_action_name(name):
-            raise ValueError(f"{action.__name__} needs a name like noun.verb, not {name!r}.")
+            raise ValueError(
+                f"{action.__name__} needs a name like noun.verb in lower case, not {name!r}."
+            )
         if name in self.actions and type(self.actions[name]) is not action:
             raise ValueError(f"Two actions are named {name}.")
         for needed in ("title", "Params", "delivery"):

@@ -54,7 +54,7 @@ class UndoOf(ProposalOf, shapes.UndoIn):
 
 def may_be_named(name: str) -> bool:
     """Whether a tool could have this name. Whether this agent has it is for the verbs to say."""
-    return name in VERBS or (is_action_name(name) and len(name) <= 128)
+    return name in VERBS or is_action_name(name)
 
 
 def listed(agent: Agent) -> list[dict[str, Any]]:

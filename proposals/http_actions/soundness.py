@@ -81,7 +81,7 @@ def known_slots(definition: Definition) -> Known:
 
 def naming(definition: Definition) -> Iterator[Fault]:
     name = definition.name
-    if not is_action_name(name) or name != name.lower() or "_." in name or ".." in name:
+    if not is_action_name(name):
         yield fault("/name", "A name is noun.verb, such as payments.refund, in lower case.")
     if name.endswith(".undo"):
         yield fault("/name", "Names that end in .undo are those of undo requests.")

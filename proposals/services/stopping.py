@@ -65,7 +65,7 @@ def actions_fitting(pattern: str) -> list[str]:
 
     A pattern is made of what names of actions are made of, and `*`.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_.*]{1,128}", pattern):
+    if not re.fullmatch(r"[a-z0-9_.*]{1,128}", pattern):
         return []
     wiring.refresh()
     return [name for name in registry.names() if fnmatchcase(name, pattern)]

@@ -15,11 +15,9 @@ from proposals import execution, freezing, services, spending
 from proposals.api import flood, patience
 from proposals.exceptions import InvalidRequest, NotEligible, OverBudget
 from proposals.models import Execution, Freeze, Proposal
-from proposals.registry import registry
 from tests import factories
 from tests.contract import assert_problem
 from tests.factories import body, client_for, fresh, make_checked, make_person, painting, work
-from tests.toys import SetColour
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
 
@@ -818,19 +816,6 @@ class TestFreeze:
         services.lift(freeze_id=found.pk, reason="They are safe.")
         work()
         assert fresh(approved).status == "committed"
-
-    @pytest.mark.parametrize("pattern", ["toys.setColour", "toys.*Colour"])
-    def test_an_action_whose_name_has_capitals_is_stopped_like_any(
-        self, pattern, toybox, monkeypatch
-    ):
-        named = type("SetColourToo", (SetColour,), {"name": "toys.setColour"})
-        monkeypatch.setitem(registry.actions, named.name, named())
-        proposal = make_checked(action=named.name, params=painting(tier="medium"))
-        factories.approve(proposal)
-        services.freeze(reason="Stop.", action=pattern)
-        work()
-        assert fresh(proposal).status == "approved"
-        assert toybox.effects == []
 
     @pytest.mark.parametrize("action", ["toys.sett", "toy.*", "[t]oys.set", "toys.se?", "*" * 129])
     def test_what_fits_no_action_is_refused_as_it_would_stop_nothing(self, action):
