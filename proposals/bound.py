@@ -47,6 +47,7 @@ def seen(
         "action": proposal.action,
         "params": revision.params,
         "before": findings.before,
+        "after": findings.after,
         "impact": findings.impact,
         "conflicts": findings.conflicts,
         "tier": verdict.tier,

@@ -31,6 +31,7 @@ CHANGED = {
     "action": (Proposal, "toys.restore"),
     "params": (Revision, painting("green", tier="medium", note="for her birthday")),
     "before": (Check, {"bear": {"colour": "pink"}}),
+    "after": (Check, {"bear": {"colour": "pink"}}),
     "impact": (Check, {"objects": 0}),
     "conflicts": (Check, [{"object": "bear", "field": "colour"}]),
     "tier": (Check, "low"),
