@@ -26,7 +26,7 @@ GUARDS = [
     ),
     Guard(
         "no key is asked about by altered content",
-        "proposals/services/endings.py",
+        "proposals/services/reconciling.py",
         "if altered := bound.altered_content(proposal, execution.of_check.revision):",
         'if altered := "":',
         "tests/proposals/test_altered.py",

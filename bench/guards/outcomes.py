@@ -265,7 +265,7 @@ GUARDS = [
     ),
     Guard(
         "nobody has the target asked for a receipt of their own agent's write",
-        "proposals/services/endings.py",
+        "proposals/services/reconciling.py",
         "if refusal := attesting.ineligibility(person, proposal):",
         "if refusal := not rights.has(person, rights.RETRY):",
         "tests/proposals/test_rights_verbs.py",

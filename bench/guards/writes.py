@@ -141,10 +141,10 @@ GUARDS = [
     ),
     Guard(
         "a second receipt of an unknown outcome settles no later attempt",
-        "proposals/services/endings.py",
-        "        if not settled:  # what the target said was about an attempt that is no longer"
+        "proposals/services/reconciling.py",
+        "    if not settled:  # what the target said was about an attempt that is no longer"
         " the one\n",
-        "        if False:\n",
+        "    if False:\n",
         "tests/proposals/test_narrow_cases.py",
     ),
 ]

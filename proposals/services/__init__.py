@@ -40,7 +40,7 @@ from proposals.services.databases import (
 from proposals.services.decisions import review
 from proposals.services.desk import forget_view, keep_list, keep_view, prune_lists, save_preferences
 from proposals.services.dry_runs import DryRun, dry_run
-from proposals.services.endings import expire, recheck, reconcile, retry, withdraw
+from proposals.services.endings import expire, recheck, retry, withdraw
 from proposals.services.http_actions import (
     Examined,
     Trial,
@@ -77,6 +77,7 @@ from proposals.services.people import (
     set_groups,
 )
 from proposals.services.rechecking import recheck_against_live
+from proposals.services.reconciling import reconcile
 from proposals.services.revising import revise_as_reviewer
 from proposals.services.rulemaking import allow_always, change_rule
 from proposals.services.run_plan import RunPlan, preview_run_undo

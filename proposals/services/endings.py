@@ -1,32 +1,24 @@
-"""Ending and starting over: withdraw, expire, retry, re-check, reconcile."""
+"""Ending and starting over: withdraw, expire, retry, re-check."""
 
-import logging
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from ledger import clock
-from ledger.canonical import digest
-from proposals import bell, bound, rights, seats, settling, spending, undone
+from proposals import bell, rights, seats, spending, undone
 from proposals.exceptions import (
-    ActionError,
     AlreadyUndone,
     IllegalTransition,
     NotEligible,
     NotFound,
     OverBudget,
-    TargetUnavailable,
 )
 from proposals.lifecycle import OPEN, Status, require, transition
 from proposals.models import Agent, Execution, Proposal
-from proposals.registry import Outcome, registry
-from proposals.services import attesting
 from proposals.services.decisions import invalid
 from proposals.services.submission import lock_own
-from proposals.targets import wiring
 
-logger = logging.getLogger(__name__)
 INVOLVED = ("agent__owner", "proposer")
 
 
@@ -167,106 +159,6 @@ def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
     )
     bell.ring_check(proposal.pk)
     return proposal
-
-
-def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
-    """Settle an unknown outcome by asking the target: was the key applied? If not, void it.
-
-    Only actions that share a transaction with their receipt can be asked like this, and only while
-    the content is as recorded. Raises NotFound, NotEligible also for who owns the agent or proposed
-    it, IllegalTransition, or whatever keeps the target from answering.
-    """
-    proposal = Proposal.objects.select_related(*INVOLVED).filter(pk=proposal_id).first()
-    if proposal is None:
-        raise NotFound
-    if refusal := attesting.ineligibility(person, proposal):
-        raise NotEligible(refusal)
-    if not reason.strip():
-        raise invalid("reason", "required", "Say why you are settling this now.")
-    require(proposal, Status.UNKNOWN)
-    execution = proposal.executions.filter(status=Execution.Status.UNKNOWN).latest("attempt")
-    if not execution.is_transactional:
-        raise IllegalTransition(
-            "This target keeps no receipt that could be asked for: say what you found there.",
-            status=proposal.status,
-        )
-    if altered := bound.altered_content(proposal, execution.of_check.revision):
-        raise IllegalTransition(
-            f"{altered} Where its key was used cannot be told from that.", status=proposal.status
-        )
-    outcome = void(proposal, execution)
-    compensation = outcome.compensation if outcome else None
-    with transaction.atomic():
-        proposal = lock(proposal_id)
-        require(proposal, Status.UNKNOWN)
-        now = clock.now()
-        facts = {
-            "attempt": execution.attempt,
-            "key": execution.key,
-            "evidence": "receipt" if outcome else "key voided",
-            "reason": reason.strip()[:500],
-        }
-        who = {
-            "actor": f"user:{person.pk}",
-            "actor_name": person.get_full_name() or person.get_username(),
-        }
-        unsettled = Execution.objects.filter(pk=execution.pk, status=Execution.Status.UNKNOWN)
-        settled = unsettled.update(
-            status=Execution.Status.COMMITTED if outcome else Execution.Status.FAILED,
-            result=outcome.result if outcome else None,
-            after=outcome.after if outcome else None,
-            compensation=compensation.as_json() if compensation else None,
-            resolved_at=now,
-        )
-        if not settled:  # what the target said was about an attempt that is no longer the one
-            raise IllegalTransition(
-                "Somebody else settled that attempt meanwhile, and a later one is unknown now.",
-                status=proposal.status,
-            )
-        if outcome:
-            transition(
-                proposal,
-                Status.COMMITTED,
-                at=now,
-                body=facts | {"result": digest(outcome.result)},
-                result=outcome.result,
-                error=None,
-                reason="",
-                committed_at=now,
-                **who,
-            )
-            if proposal.compensates_id:
-                settling.mark_undone(proposal, now)
-        else:
-            detail = "The target was asked: it was not written."
-            transition(
-                proposal,
-                Status.FAILED,
-                at=now,
-                body=facts,
-                reason=detail,
-                error={"code": "not-applied", "detail": detail, "retryable": True},
-                **who,
-            )
-    return proposal
-
-
-def void(proposal: Proposal, execution: Execution) -> Outcome | None:
-    """Ask the target for the key, and void it if it was not applied.
-
-    Raises ActionError, also for what the action raises unexpectedly: then nothing is decided, and
-    asking again is safe.
-    """
-    wiring.refresh()
-    params = execution.of_check.revision.params
-    try:
-        return registry.get(proposal.action).void(params, key=execution.key)
-    except ActionError:
-        raise
-    except Exception as error:
-        logger.exception("The key of %s could not be voided", execution)
-        told = f"{proposal.action} failed unexpectedly ({type(error).__name__})."
-        raise TargetUnavailable(told) from error
 
 
 def lock(proposal_id: UUID) -> Proposal:
