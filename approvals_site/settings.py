@@ -1,7 +1,6 @@
 """Every setting, read once from the environment. An unsafe combination refuses to start."""
 
 import hashlib
-import secrets
 import sys
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from approvals_site import notices, outbound
+from approvals_site import database_urls, notices, outbound, secret_key
 from proposals.demonstration import ports as demonstration
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -44,26 +43,6 @@ DEMO_PORTS = demonstration.ports(DATA_DIR) if DEMO else None
 ENVIRONMENT_NAME = env.str("COUNTERSIGN_ENVIRONMENT", default="demonstration" if DEMO else "")
 
 
-def secret_key() -> str:
-    """The key from the environment, else one made on first start and kept in the data folder."""
-    given = env.str("SECRET_KEY", default="")
-    if given:
-        if len(given) < 32 or "insecure" in given:
-            raise ImproperlyConfigured("SECRET_KEY must be at least 32 random characters.")
-        return given
-    path = DATA_DIR / "secret_key"
-    try:
-        with path.open("x") as file:
-            path.chmod(0o600)
-            file.write(secrets.token_urlsafe(50))
-    except FileExistsError:
-        pass
-    key = path.read_text().strip()
-    if len(key) < 32:
-        raise ImproperlyConfigured(f"{path} is damaged; restore it, or delete it to sign all out.")
-    return key
-
-
 def refuse_unsafe_combinations() -> None:
     """Say no at start rather than be sorry in production."""
     outside = sorted(set(ALLOWED_HOSTS) - LOOPBACK)
@@ -80,7 +59,7 @@ def refuse_unsafe_combinations() -> None:
 
 
 refuse_unsafe_combinations()
-SECRET_KEY = secret_key()
+SECRET_KEY = secret_key.given_or_kept(env.str("SECRET_KEY", default=""), DATA_DIR)
 # Keys that encrypt other systems' passwords, newest first; without one, a file in the data folder.
 SECRETS_KEY = env.str("COUNTERSIGN_SECRETS_KEY", default="")
 DEFAULT_EXCEPTION_REPORTER_FILTER = "proposals.redaction.ReportFilter"
@@ -144,62 +123,12 @@ TEMPLATES = [
     }
 ]
 
-# Databases. SQLite takes its write lock when a transaction begins, or a read-then-write fails as
-# "locked" at once; FULL, because an intent lost in a power cut could become a second effect.
-SQLITE_OPTIONS = {
-    "timeout": 20,
-    "transaction_mode": "IMMEDIATE",
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
-}
-
-# A server that went away without a word is noticed in seconds, not when TCP gives up.
-POSTGRESQL_OPTIONS = {
-    "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,
-}
-
-
-def database(url: str) -> dict:
-    """A Django database entry from a URL, with the options this product relies on."""
-    config = env.db_url_config(url)
-    if config["ENGINE"].endswith("sqlite3"):
-        # A file also for tests: threads and child processes cannot share a database in memory.
-        test = {"NAME": f"{config['NAME']}.test"}
-        return config | {"OPTIONS": dict(SQLITE_OPTIONS), "TEST": test}
-    if not config["ENGINE"].endswith("postgresql"):
-        raise ImproperlyConfigured("Countersign runs on PostgreSQL or SQLite.")
-    options = POSTGRESQL_OPTIONS | config.get("OPTIONS", {})
-    return config | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
-
-
-def place(config: dict) -> str:
-    """Which database this is: by server and name, or by file."""
-    host, port = config.get("HOST") or "localhost", config.get("PORT") or 5432
-    return f"{host}:{port}/{config['NAME']}" if "postgresql" in config["ENGINE"] else config["NAME"]
-
-
-def shop_database(ours: dict) -> dict:
-    """The demonstration's target: what the environment names, else one of its own beside ours."""
-    given = env.str("SHOP_DATABASE_URL", default="")
-    if given:
-        theirs = database(given)
-        if place(theirs) == place(ours):
-            raise ImproperlyConfigured("SHOP_DATABASE_URL must not be the product's own database.")
-        return theirs
-    if not ours["ENGINE"].endswith("postgresql"):
-        return database(f"sqlite:///{DATA_DIR / 'shop.sqlite3'}")
-    # PostgreSQL cuts names at 63 bytes; cut ours first, or both could become the same one.
-    return ours | {"NAME": f"{ours['NAME'][:58]}_shop", "TEST": {"MIGRATE": False}}
-
-
 DATABASES = {
-    "default": database(
+    "default": database_urls.entry(
         env.str("DATABASE_URL", default="") or f"sqlite:///{DATA_DIR / 'countersign.sqlite3'}"
     )
 }
+POSTGRESQL_OPTIONS = database_urls.POSTGRESQL_OPTIONS
 DATABASE_ROUTERS = ["approvals_site.routers.TargetsAreNotOurs"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -207,7 +136,9 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TABLE_FILES = env.list("COUNTERSIGN_TABLES", default=[])
 if DEMO:
     TABLE_FILES.append(str(BASE_DIR / "proposals" / "demonstration" / "shop.toml"))
-    DATABASES["shop"] = shop_database(DATABASES["default"])
+    DATABASES["shop"] = database_urls.shop(
+        DATABASES["default"], env.str("SHOP_DATABASE_URL", default=""), DATA_DIR
+    )
 
 AUTH_PASSWORD_VALIDATORS = [
     {
@@ -323,7 +254,7 @@ if REDIS_URL and not REDIS_URL.startswith(("redis://", "rediss://")):
     raise ImproperlyConfigured("REDIS_URL must begin with redis:// or rediss://.")
 QUEUE = (
     env.str("COUNTERSIGN_QUEUE", default="")
-    or hashlib.sha256(place(DATABASES["default"]).encode()).hexdigest()[:12]
+    or hashlib.sha256(database_urls.place(DATABASES["default"]).encode()).hexdigest()[:12]
 )
 REDIS_PATIENCE = {"socket_connect_timeout": 0.5, "socket_timeout": 1, "socket_keepalive": True}
 if REDIS_URL:

@@ -19,6 +19,7 @@ import redis
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
+from approvals_site import database_urls
 from ledger import clock
 from ledger.models import LedgerEntry
 from ledger.verify import Result, verify
@@ -183,19 +184,16 @@ class TestTheSharedCache:
 
 
 class TestSettings:
-    def test_the_shop_is_beside_the_product_and_never_in_it(self, monkeypatch):
-        from approvals_site.settings import database, place, shop_database
-
-        monkeypatch.delenv("SHOP_DATABASE_URL", raising=False)
+    def test_the_shop_is_beside_the_product_and_never_in_it(self, tmp_path):
         for name in ("countersign", "x" * 63):
-            ours = database(f"postgres://user@127.0.0.1:5432/{name}")
-            theirs = shop_database(ours)
-            assert place(theirs) != place(ours)
+            ours = database_urls.entry(f"postgres://user@127.0.0.1:5432/{name}")
+            theirs = database_urls.shop(ours, "", tmp_path)
+            assert database_urls.place(theirs) != database_urls.place(ours)
             assert theirs["NAME"].endswith("_shop")
             assert len(theirs["NAME"]) <= 63
-        monkeypatch.setenv("SHOP_DATABASE_URL", "postgres://other:word@127.0.0.1/countersign")
+        ours = database_urls.entry("postgres://user@127.0.0.1:5432/countersign")
         with pytest.raises(ImproperlyConfigured, match="own database"):
-            shop_database(database("postgres://user@127.0.0.1:5432/countersign"))
+            database_urls.shop(ours, "postgres://other:word@127.0.0.1/countersign", tmp_path)
 
     def test_celery_is_set_up_as_the_pitfalls_demand(self, tmp_path):
         question = (

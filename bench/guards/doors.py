@@ -201,7 +201,7 @@ GUARDS = [
     ),
     Guard(
         "writers on SQLite wait for their turn from the beginning",
-        "approvals_site/settings.py",
+        "approvals_site/database_urls.py",
         '    "transaction_mode": "IMMEDIATE",\n',
         "",
         "tests/chaos/test_six_writers.py",
