@@ -166,4 +166,93 @@ GUARDS = [
         "tests/test_leadership.py",
         on_postgresql=True,
     ),
+    Guard(
+        "no secret is kept while an intent is under way",
+        "proposals/services/secrets.py",
+        "    require_keepable(name, origin, value)\n"
+        "    with transaction.atomic():\n"
+        "        freezing.take_gate()\n",
+        "    require_keepable(name, origin, value)\n    with transaction.atomic():\n",
+        STOPS,
+        on_postgresql=True,
+    ),
+    Guard(
+        "no secret is forgotten while an intent is under way",
+        "proposals/services/secrets.py",
+        "    require_configure(person)\n"
+        "    with transaction.atomic():\n"
+        "        freezing.take_gate()\n",
+        "    require_configure(person)\n    with transaction.atomic():\n",
+        STOPS,
+        on_postgresql=True,
+    ),
+    Guard(
+        "no template changes while an intent is under way",
+        "proposals/services/mail_templates.py",
+        "        freezing.take_gate()\n        row = MailTemplate",
+        "        row = MailTemplate",
+        STOPS,
+        on_postgresql=True,
+    ),
+    Guard(
+        "no mail domain is listed while an intent is under way",
+        "proposals/services/mail_templates.py",
+        "        freezing.take_gate()\n        row = MailPolicy",
+        "        row = MailPolicy",
+        STOPS,
+        on_postgresql=True,
+    ),
+    Guard(
+        "no database is connected while an intent is under way",
+        "proposals/services/databases.py",
+        "        freezing.take_gate()\n        database.full_clean()",
+        "        database.full_clean()",
+        STOPS,
+        on_postgresql=True,
+    ),
+    Guard(
+        "no database moves while an intent is under way",
+        "proposals/services/databases.py",
+        "        freezing.take_gate()\n        database = lock(name)\n        was",
+        "        database = lock(name)\n        was",
+        STOPS,
+        on_postgresql=True,
+    ),
+    Guard(
+        "no table is described while an intent is under way",
+        "proposals/services/databases.py",
+        "        freezing.take_gate()\n"
+        "        owner = lock(database)\n"
+        "        row = DescribedTable.objects.filter(database=owner, name=name).first()\n"
+        "        is_new",
+        "        owner = lock(database)\n"
+        "        row = DescribedTable.objects.filter(database=owner, name=name).first()\n"
+        "        is_new",
+        STOPS,
+        on_postgresql=True,
+    ),
+    Guard(
+        "nothing is switched off while an intent is under way",
+        "proposals/services/switching.py",
+        "        freezing.take_gate()\n",
+        "",
+        STOPS,
+        on_postgresql=True,
+    ),
+    Guard(
+        "no HTTP action is defined while an intent is under way",
+        "proposals/services/http_actions.py",
+        "        freezing.take_gate()\n        return store(found, person)",
+        "        return store(found, person)",
+        STOPS,
+        on_postgresql=True,
+    ),
+    Guard(
+        "no HTTP actions are brought in while an intent is under way",
+        "proposals/services/http_actions.py",
+        "        freezing.take_gate()\n        return [store(",
+        "        return [store(",
+        STOPS,
+        on_postgresql=True,
+    ),
 ]

@@ -222,7 +222,7 @@ def addresses(host: str) -> set[str]:
 
 def moved_to(database: Database, changes: dict[str, Any]) -> Database:
     for field in PLACE:
-        setattr(database, field, changes[field])
+        setattr(database, field, changes.get(field, getattr(database, field)))
     return database
 
 

@@ -10,10 +10,14 @@ import pytest
 from django.db import connection, transaction
 
 from proposals import execution, resolving, services
+from proposals.http_actions import ready
 from proposals.models import Agent, Execution
+from tests import mail_fixture
 from tests.factories import approve, make_agent, make_checked, painting
 from tests.meanwhile import Meanwhile
 from tests.proposals.test_outcomes import time_passes, unknown
+from tests.proposals.test_secrets import DEFINITION, PLANTED, connect
+from tests.target_fixture import disconnect, paula
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -67,3 +71,57 @@ class TestAStop:
             other = Meanwhile(intend)
             assert other.has_waited
         assert not other.came_to()
+
+
+CHANGES: dict[str, Callable[[], Any]] = {
+    "a database is connected": lambda: connect(name="other"),
+    "a database has moved": lambda: services.change_database(
+        name="crm", changes={"port": 2}, password=PLANTED, person=paula()
+    ),
+    "a database is switched off": lambda: services.switch_database(
+        name="crm", is_enabled=False, person=paula()
+    ),
+    "a table is described": lambda: services.describe_table(
+        database="crm", name="customers", definition=DEFINITION, person=paula()
+    ),
+    "a secret is kept": lambda: services.keep_secret(
+        name="stripe", origin="https://stripe.example", value=PLANTED, person=paula()
+    ),
+    "a secret is forgotten": lambda: services.forget_secret(name="shipping", person=paula()),
+    "a template says something else": lambda: mail_fixture.write(label="Order sent"),
+    "a template is switched off": lambda: services.switch_mail_template(
+        name="order-shipped", is_enabled=False, person=paula()
+    ),
+    "mail goes to another domain": lambda: mail_fixture.lists("other.example"),
+    "an HTTP action is defined": lambda: services.save_http_action(
+        definition=ready.definition("generic-json"), person=paula()
+    ),
+    "HTTP actions are brought in": lambda: services.import_http_actions(
+        text=ready.text("generic-json"), person=paula()
+    ),
+}
+
+
+@pytest.fixture
+def described(settings, tmp_path):
+    """What writes are made from, as people described it."""
+    settings.DATA_DIR, settings.SECRETS_KEY = tmp_path, ""
+    connect()
+    mail_fixture.write()
+    mail_fixture.lists("customer.example")
+    services.keep_secret(
+        name="shipping", origin="https://shipping.example", value=PLANTED, person=paula()
+    )
+    yield
+    disconnect()
+
+
+@pytest.mark.usefixtures("described")
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_writes_are_made_from_changes_while_no_intent_is_under_way(request, change):
+    intend = claimed(request)
+    with transaction.atomic():
+        assert intend()
+        other = Meanwhile(change)
+        assert other.has_waited, other.found
+    assert not isinstance(other.came_to(), Exception)
