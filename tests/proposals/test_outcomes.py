@@ -310,6 +310,14 @@ class TestQueryable:
         assert ask(proposal, after=11).status == "committed"
         assert len(the_depot.requests) == 1
 
+    def test_is_asked_about_by_one_worker_at_a_time(self, the_depot):
+        unknown(the_depot, Delivery.QUERYABLE)
+        time_passes(61)
+        assert resolving.take(attempt().pk)
+        assert not Execution.objects.to_ask(clock.now()).exists()
+        assert resolving.take(attempt().pk) is None
+        assert Exchange.objects.filter(ended_at=None).count() == 1, "the first still listens"
+
     def test_absent_once_proves_nothing(self, the_depot):
         proposal = unknown(the_depot, Delivery.QUERYABLE, step="send")
         assert ask(proposal, after=61).status == "unknown"
