@@ -8,6 +8,7 @@ it and in which version; before, an `initialize` came first. What the tools do i
 from dataclasses import dataclass
 from typing import Any
 
+from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -77,6 +78,11 @@ class Mcp(AgentView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         refuse_foreign_pages(request)
+        if request.method != "POST":
+            # Before what it accepts is looked at: clients ask for a stream by GET, and take 405,
+            # and nothing else, for the answer that there is none.
+            self.check_permissions(request)
+            raise MethodNotAllowed(request.method or "")
         super().initial(request, *args, **kwargs)
 
     def post(self, request: Request) -> Response:

@@ -9,6 +9,8 @@ from rest_framework.parsers import BaseParser
 
 from ledger.canonical import SAFE_INTEGER
 
+DISCARDED_BYTES, CHUNK_BYTES = 1024 * 1024, 64 * 1024
+
 
 class MalformedJSON(APIException):
     status_code = 400
@@ -30,13 +32,23 @@ class StrictJSONParser(BaseParser):
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         declared = parser_context["request"].META.get("CONTENT_LENGTH") if parser_context else None
         if declared and declared.isdigit() and int(declared) > settings.MAX_BODY_BYTES:
+            discard(stream)
             raise PayloadTooLarge
         data = stream.read(settings.MAX_BODY_BYTES + 1)
         if len(data) > settings.MAX_BODY_BYTES:
+            discard(stream)
             raise PayloadTooLarge
         if declared and declared.isdigit() and len(data) < int(declared):
             raise MalformedJSON("The body ended before its stated length.")
         return parse(data)
+
+
+def discard(stream: Any) -> None:
+    """Read on for a while: a server that finds too much left unread ends the connection, on which
+    the client, having been told what was wrong, sends its next request."""
+    for _ in range(DISCARDED_BYTES // CHUNK_BYTES):
+        if not stream.read(CHUNK_BYTES):
+            return
 
 
 def parse(data: bytes) -> Any:

@@ -5,7 +5,7 @@ import math
 from http import HTTPStatus
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
@@ -123,6 +123,8 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> JsonResponse
         return respond("action-not-granted", 403, "That is not open to agents.")
     if isinstance(error, RequestDataTooBig):
         return respond("payload-too-large", 413, "The body is too large.")
+    if isinstance(error, SuspiciousOperation):  # what the framework reads no further
+        return respond("invalid-request", 400, f"The request cannot be read. {error}".strip())
     if isinstance(error, UnreadablePostError):
         return respond("invalid-request", 400, "The body could not be read to its end.")
     if isinstance(error, OperationalError | InterfaceError):

@@ -1,5 +1,8 @@
 """Addresses of the agents' contract, version 1. A trailing slash is accepted, not required."""
 
+from typing import Any
+
+from django.http import HttpRequest, HttpResponseBase, QueryDict
 from django.urls import re_path
 from drf_spectacular.views import SpectacularJSONAPIView
 
@@ -7,7 +10,16 @@ from proposals.api import problems, views
 
 ID = r"(?P<proposal_id>[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12})"
 
-schema = SpectacularJSONAPIView.as_view(http_method_names=["get", "head"])
+
+class Document(SpectacularJSONAPIView):
+    """The contract as OpenAPI. The query is no part of it, and nothing of it comes back."""
+
+    http_method_names = ("get", "head")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        request.GET = QueryDict()
+        return super().dispatch(request, *args, **kwargs)
+
 
 urlpatterns = [
     re_path(r"^proposals/?$", views.Proposals.as_view()),
@@ -20,7 +32,7 @@ urlpatterns = [
     re_path(r"^runs/(?P<run>.+)$", views.OneRun.as_view()),
     re_path(r"^budgets/?$", views.Budgets.as_view()),
     re_path(r"^me/?$", views.Me.as_view()),
-    re_path(r"^openapi\.json/?$", schema, name="openapi"),
+    re_path(r"^openapi\.json/?$", Document.as_view(), name="openapi"),
     re_path(r"^docs/?$", views.Docs.as_view(), name="api-docs"),
     re_path(r"^(?P<rest>(?s:.*))$", problems.not_found),
 ]

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from django.core.management import call_command
 
+from proposals.models import Proposal
 from tests.contract import assert_problem, assert_proposal
 from tests.factories import AgentClient, body, client_for, make_checked
 
@@ -57,6 +58,25 @@ class TestEveryAddress:
             assert_problem(client.get(path, accept="text/html"), 406, "not-acceptable")
         assert_problem(client.get("/docs", accept="image/png"), 406, "not-acceptable")
         assert client.get("/me", accept="application/*;q=0.5").status_code == 200
+
+    def test_more_query_than_is_read_is_a_bad_request(self):
+        many = "?" + "&".join(["a"] * 1001)
+        client = client_for()
+        for path in (*self.READS, "/docs", "/budgets"):
+            assert_problem(client.get(path + many), 400, "invalid-request")
+            assert_problem(AgentClient().get(path + many), 400, "invalid-request")
+        assert_problem(client.post("/proposals" + many, body(), key="k"), 400, "invalid-request")
+        assert not Proposal.objects.exists()
+
+    @pytest.mark.parametrize("query", ["version=%0Ax", "version=%00", "version=v9", "lang=%00"])
+    def test_nothing_of_a_query_comes_back_with_the_document(self, query):
+        plain, asked = (
+            AgentClient().get("/openapi.json"),
+            AgentClient().get(f"/openapi.json?{query}"),
+        )
+        assert asked.status_code == 200
+        assert asked.content == plain.content
+        assert asked["Content-Disposition"] == plain["Content-Disposition"]
 
     def test_nowhere_is_a_problem_too(self):
         for path in ("/api/v1/", "/api/v1/nothing", "/api/v2/me", "/api/", "/api/v1/a%0Ab"):

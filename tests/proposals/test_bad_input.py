@@ -2,9 +2,11 @@
 
 import io
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from proposals.api.parsers import PayloadTooLarge, StrictJSONParser
 from proposals.models import Proposal
 from tests.contract import assert_problem, assert_proposal, rows
 from tests.factories import (
@@ -337,3 +339,28 @@ def test_a_body_that_ended_before_its_stated_length_is_refused():
     )
     assert_problem(answer, 400, "malformed-json")
     assert not Proposal.objects.exists()
+
+
+class Upload(io.BytesIO):
+    """A body that comes in from the network, whose length was declared."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(b" " * size)
+        request = SimpleNamespace(META={"CONTENT_LENGTH": str(size)})
+        self.context = {"request": request}
+
+
+@pytest.mark.parametrize("beyond", [1, 200 * KIB, 1024 * KIB])
+def test_what_is_too_large_is_read_on_so_that_the_next_request_gets_through(beyond):
+    """Left unread, the server would end a connection that it has just promised to keep."""
+    upload = Upload(256 * KIB + beyond)
+    with pytest.raises(PayloadTooLarge):
+        StrictJSONParser().parse(upload, parser_context=upload.context)
+    assert len(upload.read()) < 256 * KIB + 1
+
+
+def test_what_is_far_too_large_is_not_read_to_its_end():
+    upload = Upload(4096 * KIB)
+    with pytest.raises(PayloadTooLarge):
+        StrictJSONParser().parse(upload, parser_context=upload.context)
+    assert len(upload.read()) == 3072 * KIB

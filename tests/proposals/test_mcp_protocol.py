@@ -20,12 +20,14 @@ class TestTheDoor:
         contract.assert_problem(signed_in, 401, "unauthenticated")
 
     @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH", "OPTIONS", "HEAD"])
-    def test_takes_posts_alone(self, method):
+    @pytest.mark.parametrize("accept", ["*/*", "text/event-stream"])
+    def test_takes_posts_alone(self, method, accept):
         asking = model()
-        answer = asking.http.generic(
-            method, "/mcp", headers={"Authorization": f"Bearer {asking.token}"}
-        )
+        headers = {"Authorization": f"Bearer {asking.token}", "Accept": accept}
+        answer = asking.http.generic(method, "/mcp", headers=headers)
         assert (answer.status_code, answer["Allow"]) == (405, "POST")
+        answer = asking.http.generic(method, "/mcp", headers={"Accept": accept})
+        assert answer.status_code == 401
 
     def test_keeps_nothing_between_requests(self):
         answer = model().send("tools/list")
