@@ -107,6 +107,8 @@ def start(*, filters: Filters, actor: str, actor_name: str, reason: str) -> Expo
         raise ExportRefused("Say what this export is for.")
     if len(reason) > LONGEST_REASON:
         raise ExportRefused(f"A reason has at most {LONGEST_REASON} characters.")
+    if "\0" in reason:
+        raise ExportRefused("A reason with a NUL in it cannot be stored.")
     chosen(filters)
     checkpoint = Checkpoint.objects.order_by("size").last()
     if checkpoint is None:

@@ -190,8 +190,8 @@ GUARDS = [
     Guard(
         "lifting a freeze takes its own right",
         "proposals/services/stopping.py",
-        "    require_right(person, rights.LIFT, None)\n    if not reason",
-        "    if not reason",
+        "    require_right(person, rights.LIFT, None)\n    said = stated(",
+        "    said = stated(",
         "tests/proposals/test_budgets.py",
     ),
     Guard(

@@ -16,12 +16,13 @@ from rest_framework.response import Response
 from proposals import freezing, operator_tokens, rights, services
 from proposals.api import problems
 from proposals.api.representation import moment
-from proposals.api.shapes import Shape
+from proposals.api.shapes import Printable, Shape
 from proposals.api.views import AgentView, body
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.models import Agent, Freeze, OperatorToken, Run
 
 Reason = Annotated[str, Field(min_length=1, max_length=500)]
+Name = Annotated[str, Field(max_length=128), Printable]
 
 
 class OperatorBearer(BaseAuthentication):
@@ -44,9 +45,9 @@ class FreezeIn(Shape):
     """What to stop: everything, or the one thing that the scope names."""
 
     scope: Literal["everything", "agent", "action", "run"]
-    agent: str = ""
-    action: str = ""
-    run: str = ""
+    agent: Name = ""
+    action: Name = ""
+    run: Name = ""
     reason: Reason
 
 

@@ -93,7 +93,7 @@ def grants(request: Request, agent_id: UUID) -> HttpResponse:
         return give(request, found)
     form = PatternForm(request.GET) if "pattern" in request.GET else None
     if form is not None and not form.is_valid():
-        page = GrantsPage(found, request.GET["pattern"], faults_of(form))
+        page = GrantsPage(found, request.GET["pattern"], form.said_wrong())
     else:
         page = GrantsPage(found, form.cleaned_data["pattern"] if form else "")
     template = "parts/covers" if wants_part(request) else "grants"
@@ -104,7 +104,7 @@ def give(request: Request, found: Agent) -> HttpResponse:
     form = GrantForm(request.POST)
     if not form.is_valid():
         typed = request.POST.get("pattern", "")
-        return show_grants(request, GrantsPage(found, typed, faults_of(form)), status=422)
+        return show_grants(request, GrantsPage(found, typed, form.said_wrong()), status=422)
     patterns = form.patterns()
     try:
         services.grant_each(agent_id=found.pk, patterns=patterns, person=request.user)
@@ -193,7 +193,7 @@ def hand_over(
 ) -> HttpResponse:
     """A verb that makes a token: it is in this answer and nowhere else, so nothing redirects."""
     if not form.is_valid():
-        return refused(request, found, "agent", " ".join(faults_of(form)))
+        return refused(request, found, "agent", " ".join(form.said_wrong()))
     try:
         token = verb(form.cleaned_data)
     except NotFound as error:
@@ -279,7 +279,7 @@ def carry_out(
 ) -> HttpResponse:
     """One verb, then the page again: with what it did, or with why it did nothing."""
     if not form.is_valid():
-        return refused(request, found, back, " ".join(faults_of(form)))
+        return refused(request, found, back, " ".join(form.said_wrong()))
     try:
         done = verb(form.cleaned_data)
     except NotFound as error:
@@ -299,11 +299,6 @@ def reason_of(error: ProposalError) -> str:
     faults = error.errors if isinstance(error, InvalidRequest) else []
     said = " ".join(fault["detail"] for fault in faults) or str(error)
     return text.plain(said)
-
-
-def faults_of(form: Refusable) -> list[str]:
-    """Every fault with the field it is in, for one line."""
-    return [str(fault) for faults in form.errors.values() for fault in faults]
 
 
 SUSPENDED = "Suspended. Its proposals are refused, and what it has under way is held."

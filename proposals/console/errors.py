@@ -11,9 +11,14 @@ UNREADABLE = "The request was refused before it was read: its host, its size or 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Also what is refused before any view, such as a host that is not listed."""
-    if request.path.startswith("/api/") or request.path.rstrip("/") == "/mcp":
+    if is_of_programs(request.path):
         return problems.respond("invalid-request", 400, UNREADABLE)
     return render(request, "400.html", status=400)
+
+
+def is_of_programs(path: str) -> bool:
+    """Whether this is an address of the doors for programs, which are answered in JSON."""
+    return path.startswith("/api/") or path.rstrip("/") == "/mcp"
 
 
 def permission_denied(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:

@@ -191,6 +191,10 @@ class Refusable(forms.Form):
         if not refusal.errors:
             self.add_error(None, str(refusal))
 
+    def said_wrong(self) -> list[str]:
+        """Every fault of what was typed; none of a form that nobody has sent."""
+        return [str(fault) for faults in self.errors.values() for fault in faults]
+
 
 class DecisionForm(Refusable):
     """One person's verdict, bound by digest to what was on the screen."""

@@ -252,8 +252,8 @@ def undo(request: Request, proposal_id: UUID) -> HttpResponse:
     found = find(proposal_id, request.user)
     form = UndoForm(request.POST or None)
     chosen = request.POST.getlist("objects") if "divided" in request.POST else None
-    refusal = ""
-    if request.method == "POST" and form.is_valid():
+    refusal = " ".join(form.said_wrong())
+    if request.method == "POST" and not refusal:
         try:
             made = services.undo(
                 proposal_id=proposal_id, person=request.user, objects=chosen, **form.cleaned_data

@@ -21,6 +21,7 @@ from proposals.services.configuration import (
 )
 from proposals.services.decisions import invalid
 from proposals.services.naming import named
+from proposals.services.reasons import stated
 from proposals.services.stopping import wake
 
 LONGEST_DAYS = 365
@@ -38,7 +39,7 @@ def set_observed(
     NotFound, NotEligible, or InvalidRequest for letting it go without a reason.
     """
     require_right(person, rights.CHANGE_GRANT)
-    reason = reason.strip()[:500]
+    reason = stated(reason)
     freezing.take_gate()
     agent = lock_agent(agent_id)
     if agent.is_observed == is_observed:

@@ -13,6 +13,7 @@ from proposals import rights
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.services.configuration import record_change
 from proposals.services.decisions import invalid
+from proposals.services.reasons import stated
 from proposals.services.stopping import wake
 from proposals.services.turns import save_named
 
@@ -75,8 +76,7 @@ def lower_budget(*, budget_id: int, limit: Decimal | None, reason: str, person: 
     if limit is None or not 0 <= limit < budget.limit or limit != round(limit, 2):
         least = f"Give a number from 0 to less than {budget.limit:f}, of two decimals at most."
         raise invalid("limit", "not-lower", least)
-    if not reason.strip():
-        raise invalid("reason", "required", "Say why it is lowered.")
+    said = stated(reason, missing="Say why it is lowered.")
     was, budget.limit = budget.limit, limit
     budget.full_clean()
     budget.save(update_fields=["limit"])
@@ -84,7 +84,7 @@ def lower_budget(*, budget_id: int, limit: Decimal | None, reason: str, person: 
         stream=f"budget:{budget.pk}",
         kind="budget.lowered",
         person=person,
-        body={"was": f"{was:f}", "becomes": f"{limit:f}", "reason": reason.strip()[:500]},
+        body={"was": f"{was:f}", "becomes": f"{limit:f}", "reason": said},
     )
     return budget
 

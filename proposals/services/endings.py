@@ -16,7 +16,7 @@ from proposals.exceptions import (
 )
 from proposals.lifecycle import OPEN, Status, require, transition
 from proposals.models import Agent, Execution, Proposal
-from proposals.services.decisions import invalid
+from proposals.services.reasons import stated
 from proposals.services.submission import lock_own
 
 INVOLVED = ("agent__owner", "proposer")
@@ -136,8 +136,7 @@ def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
     proposal = lock(proposal_id)
     if refusal := objection_to_retry(person, proposal):
         raise NotEligible(refusal)
-    if not reason.strip():
-        raise invalid("reason", "required", "Say why trying again is right.")
+    said = stated(reason, missing="Say why trying again is right.")
     require(proposal, Status.FAILED)
     if undone.is_too_late(proposal):
         raise AlreadyUndone
@@ -151,7 +150,7 @@ def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
         at=reserved[0].counted_at if reserved else None,
         actor=f"user:{person.pk}",
         actor_name=person.get_full_name() or person.get_username(),
-        body={"reason": reason.strip()[:500], "retry": True},
+        body={"reason": said, "retry": True},
         generation=proposal.generation + 1,
         rechecks=0,
         error=None,

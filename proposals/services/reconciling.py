@@ -21,8 +21,8 @@ from proposals.lifecycle import Status, require, transition
 from proposals.models import Execution, Proposal
 from proposals.registry import Outcome, registry
 from proposals.services import attesting
-from proposals.services.decisions import invalid
 from proposals.services.endings import INVOLVED, lock
+from proposals.services.reasons import stated
 from proposals.targets import wiring
 
 logger = logging.getLogger(__name__)
@@ -41,8 +41,7 @@ def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
         raise NotFound
     if refusal := attesting.ineligibility(person, proposal):
         raise NotEligible(refusal)
-    if not reason.strip():
-        raise invalid("reason", "required", "Say why you are settling this now.")
+    said = stated(reason, missing="Say why you are settling this now.")
     execution = with_a_receipt(proposal)
     outcome = void(proposal, execution)
     with transaction.atomic():
@@ -54,7 +53,7 @@ def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
             "actor": f"user:{person.pk}",
             "actor_name": person.get_full_name() or person.get_username(),
         }
-        enter(proposal, execution, outcome, now, reason=reason.strip()[:500], **who)
+        enter(proposal, execution, outcome, now, reason=said, **who)
     return proposal
 
 

@@ -16,6 +16,7 @@ from proposals.lifecycle import Status, require
 from proposals.models import Check, Proposal
 from proposals.registry import Action, registry
 from proposals.services.decisions import invalid
+from proposals.services.reasons import stated
 from proposals.services.submission import rewrite, valid_params
 from proposals.targets import wiring
 
@@ -51,7 +52,7 @@ def revise_as_reviewer(
     if refusal := objection(person, proposal, check):
         raise NotEligible(refusal)
     require(proposal, *EDITABLE)
-    said = complete(reason)
+    said = stated(reason, missing="Say why, so that others can follow.", longest=LONGEST_REASON)
     action = action_of(proposal)
     refuse_unchanged(proposal, valid_params(action, params))
     try:
@@ -91,14 +92,3 @@ def refuse_unchanged(proposal: Proposal, params: dict[str, Any]) -> None:
         return  # refused by name when it is stored; it has no canonical form to compare
     if canonical(params) == canonical(proposal.revision().params):
         raise invalid("params", "unchanged", "Nothing was changed.")
-
-
-def complete(reason: str) -> str:
-    said = reason.strip()
-    if not said:
-        raise invalid("reason", "required", "Say why, so that others can follow.")
-    if len(said) > LONGEST_REASON:
-        raise invalid("reason", "too-long", "A reason has at most 2,000 characters.")
-    if text.refuse_unstorable({"reason": said}):
-        raise invalid("reason", "unstorable-text", "NUL and lone surrogates cannot be stored.")
-    return said

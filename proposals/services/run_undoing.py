@@ -26,9 +26,9 @@ from proposals.exceptions import (
 )
 from proposals.lifecycle import OPEN, WITHOUT_A_WRITE, Status, transition
 from proposals.models import Proposal, Run, RunUndo, RunUndoStep
-from proposals.services.decisions import invalid
 from proposals.services.endings import dequeue
 from proposals.services.naming import named
+from proposals.services.reasons import stated
 from proposals.services.run_plan import (
     BLOCKED,
     UNKNOWN,
@@ -65,16 +65,13 @@ def undo_run(
     """
     if not rights.has(person, rights.UNDO):
         raise NotEligible("Undoing takes a right that you do not have; an operator has it.")
-    if not reason.strip():
-        raise invalid("reason", "required", "Say why this run is taken back.")
-    if len(reason) > LONGEST_REASON:
-        raise invalid("reason", "too-long", "A reason has at most 2,000 characters.")
+    reason = stated(reason, missing="Say why this run is taken back.", longest=LONGEST_REASON)
     run = Run.objects.select_related("agent").filter(pk=run_id).first()
     if run is None:
         raise NotFound
     try:
         with transaction.atomic():
-            return begin(run, person, reason.strip(), withdraws_open, freezes)
+            return begin(run, person, reason, withdraws_open, freezes)
     except IntegrityError:
         under_way = RunUndo.objects.filter(run=run, finished_at=None).first()
         if under_way is None:

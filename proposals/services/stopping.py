@@ -15,6 +15,7 @@ from proposals.registry import registry
 from proposals.services.configuration import keep_reason, lock_agent
 from proposals.services.decisions import invalid
 from proposals.services.naming import named
+from proposals.services.reasons import stated
 from proposals.targets import wiring
 
 STREAM = "freezes"
@@ -36,10 +37,9 @@ def freeze(
     InvalidRequest.
     """
     require_right(person, rights.FREEZE, agent or (run.agent if run else None))
-    if not reason.strip():
-        raise invalid("reason", "required", "Say why this is stopped.")
+    said = stated(reason, missing="Say why this is stopped.")
     same = freezing.target(agent=agent, action=action, run=run)
-    wanted = Freeze(**same, reason=reason.strip()[:500], frozen_by=person)
+    wanted = Freeze(**same, reason=said, frozen_by=person)
     try:
         wanted.clean()
     except ValidationError as error:
@@ -77,15 +77,14 @@ def lift(*, freeze_id: int, reason: str, person: Any = None) -> Freeze:
     Raises NotEligible: lifting takes the operator's right, which freezing does not.
     """
     require_right(person, rights.LIFT, None)
-    if not reason.strip():
-        raise invalid("reason", "required", "Say why it is safe to go on.")
+    said = stated(reason, missing="Say why it is safe to go on.")
     with transaction.atomic():
         found = Freeze.objects.select_for_update(of=("self",)).get(pk=freeze_id)
         if found.lifted_at is None:
             found.lifted_at = clock.now()
             found.lifted_by = person
             found.save(update_fields=["lifted_at", "lifted_by"])
-            record(found, "freeze.lifted", person, reason.strip()[:500])
+            record(found, "freeze.lifted", person, said)
             wake()
     return found
 
@@ -99,12 +98,11 @@ def set_suspended(
     Resuming takes the operator's right. The reason is kept both ways, in the ledger and in the
     agent's history; only a suspension must have one. `actor` names the part of the system that does
     it without a person. The same state for the same reason is no change. Raises NotFound,
-    NotEligible, or InvalidRequest for a suspension without a reason.
+    NotEligible, or InvalidRequest for a suspension without a reason, or one that cannot be kept.
     """
-    reason = reason.strip()[:500]
+    missing = "Say why the agent is suspended, so that its owner can know." if is_suspended else ""
+    reason = stated(reason, missing=missing)
     standing = reason if is_suspended else ""
-    if is_suspended and not reason:
-        raise InvalidRequest("Say why the agent is suspended, so that its owner can know.")
     freezing.take_gate()
     agent = lock_agent(agent_id)
     former = agent.suspended_reason

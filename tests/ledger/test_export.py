@@ -359,6 +359,7 @@ class TestTheDoor:
         answer = browser.post(EXPORT, {"reason": " "})
         assert answer.status_code == 422
         assert b"Say what this export is for." in answer.content
+        assert browser.post(EXPORT, {"reason": "Quarterly\0"}).status_code == 422
         assert browser.get(f"{EXPORT}?tier=none").status_code == 302
         assert browser.get(f"{EXPORT}?q=refund").status_code == 302
         assert not LedgerEntry.objects.filter(stream="export").exists()

@@ -677,6 +677,15 @@ class TestUndoing:
         assert box.colours["bear"] == "brown"
         assert fresh(forward).is_undone
 
+    def test_says_what_is_wrong_with_a_reason_and_proposes_nothing(self):
+        forward = self.committed()
+        lines = "\r\n".join(["A mix-up."] * 200)
+        answer = signed_in().post(address("undo", forward), {"reason": lines})
+        page = Page(answer)
+        assert "Nothing was proposed." in page.text
+        assert "at most 2000 characters" in page.text
+        assert not Proposal.objects.filter(compensates=forward).exists()
+
     def test_marks_conflicts_field_by_field_and_offers_to_go_over_them(self):
         forward = self.committed()
         box.colours["bear"] = "pink"
