@@ -150,6 +150,22 @@ def check_note(note: str, keys: list[str]) -> tuple[int, bytes]:
     raise Tampered("No known key has signed the checkpoint.")
 
 
+def read_kept(name: str) -> str:
+    """The checkpoint in a file of yours; any other file says nothing about the export."""
+    note = Path(name).read_text().strip() + "\n"
+    text, _, block = note.rpartition("\n\n")
+    signatures, head = block.splitlines(), text.split("\n")
+    try:
+        int(head[1]), base64.b64decode(head[2], validate=True)
+        for line in signatures:
+            base64.b64decode(line.removeprefix(DASH).partition(" ")[2], validate=True)
+    except (ValueError, IndexError):
+        signatures = []
+    if not signatures or not all(line.startswith(DASH) for line in signatures):
+        raise WrongUse(f"{name} is no checkpoint of a ledger.")
+    return note
+
+
 def parse_key(text: str) -> tuple[str, bytes]:
     """Name and bytes of a public key in the form name+fingerprint+base64."""
     name, _, rest = text.strip().partition("+")
@@ -194,7 +210,9 @@ def main(arguments: list[str] | None = None) -> int:
             own = read(bundle, "public_keys.txt").decode()
             text = Path(given.key).read_text() if given.key else own
             keys = [line for line in text.splitlines() if line.strip()]
-            kept = Path(given.checkpoint).read_text().strip() + "\n" if given.checkpoint else ""
+            if given.key and not keys:
+                raise WrongUse(f"{given.key} holds no public key.")
+            kept = read_kept(given.checkpoint) if given.checkpoint else ""
             manifest = verify(bundle, keys, kept)
     except (OSError, zipfile.BadZipFile, WrongUse) as error:
         print(f"Nothing was checked: {error}", file=sys.stderr)

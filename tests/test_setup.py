@@ -1,6 +1,7 @@
 """First set-up: the code in the terminal makes the first administrator, once, and nobody else."""
 
 import stat
+from unittest.mock import Mock
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -147,6 +148,16 @@ class TestTheFirstSetUp:
         get_user_model().objects.update(is_active=False)
         assert Client().post(reverse("setup"), form(code, username="bert")).status_code == 422
         assert get_user_model().objects.count() == 1
+
+    def test_by_command_says_how_without_a_terminal(self, monkeypatch):
+        monkeypatch.delenv("COUNTERSIGN_ADMIN_PASSWORD", raising=False)
+        monkeypatch.setattr("getpass.getpass", Mock(side_effect=EOFError))
+        with pytest.raises(CommandError, match="set COUNTERSIGN_ADMIN_PASSWORD"):
+            call_command("first_administrator", "anna")
+        monkeypatch.setenv("COUNTERSIGN_ADMIN_PASSWORD", factories.PASSWORD)
+        with pytest.raises(CommandError, match="username: This field cannot be blank"):
+            call_command("first_administrator", "")
+        assert not get_user_model().objects.exists()
 
     def test_by_command_uses_the_code_up(self, monkeypatch):
         setup_code.issue()

@@ -274,6 +274,19 @@ class TestTheStandAloneProgram:
         key.write_text("nonsense\n")
         assert offline_verify.main([str(path), "--key", str(key)]) == offline_verify.WRONG_USE
 
+    @pytest.mark.parametrize("text", ["", "A page of notes.\n", "a\n5\nAAAA\n\nno signature\n"])
+    @pytest.mark.parametrize("option", ["--key", "--checkpoint"])
+    def test_what_is_kept_and_no_key_or_checkpoint_says_nothing_about_the_export(
+        self, ledger, folder, capsys, option, text
+    ):
+        path, kept = folder / "export.zip", folder / "kept.txt"
+        path.write_bytes(made())
+        kept.write_text(text)
+        assert offline_verify.main([str(path), option, str(kept)]) == offline_verify.WRONG_USE
+        said = capsys.readouterr()
+        assert "TAMPERED" not in said.out
+        assert "Nothing was checked" in said.err
+
     def test_needs_nothing_of_the_product(self):
         source = Path(offline_verify.__file__).read_text()
         assert "django" not in source.lower()
@@ -372,6 +385,20 @@ class TestTheCommand:
         assert manifest_of(path.read_bytes())["count"] == 8
         with pytest.raises(CommandError):
             call_command("export_ledger", "--output", str(path))
+
+    @pytest.mark.parametrize("name", ["there.zip", "nowhere/out.zip", "", "."])
+    def test_enters_no_export_that_cannot_be_written(self, ledger, folder, name):
+        (folder / "there.zip").write_bytes(b"kept")
+        path = str(folder / name) if name else ""
+        with pytest.raises(CommandError):
+            call_command("export_ledger", f"--output={path}")
+        assert not LedgerEntry.objects.filter(stream="export").exists()
+        assert (folder / "there.zip").read_bytes() == b"kept"
+
+    def test_leaves_no_file_where_the_export_is_refused(self, ledger, folder):
+        with pytest.raises(CommandError, match="Say what this export is for"):
+            call_command("export_ledger", "--output", str(folder / "a.zip"), "--reason", " ")
+        assert not (folder / "a.zip").exists()
 
     def test_takes_a_window(self, ledger, folder):
         path = folder / "out.zip"

@@ -257,6 +257,12 @@ class TestPinned:
 
     def test_files_that_are_not_there_are_wrong_use(self, pinned, tmp_path):
         assert run("--checkpoint", str(tmp_path / "none"))[0] == 3
+        (tmp_path / "notes.txt").write_text("A page of notes.\n")
+        status, said = run("--checkpoint", str(tmp_path / "notes.txt"))
+        assert status == 3
+        assert "notes.txt is no checkpoint" in said
+        assert "TAMPERED" not in said
+        assert run("--checkpoint=")[0] == run("--key=")[0] == 3
         assert run("--key", str(tmp_path / "none"))[0] == 3
         assert run("--key", str(pinned))[0] == 3
 

@@ -189,6 +189,24 @@ class TestCommand:
         token = self.run("known-bot").strip()
         assert AgentClient(token).get("/me").json()["name"] == "known-bot"
 
+    @pytest.mark.parametrize("more", [("--observe",), ("--create", "--owner", "rita")])
+    def test_what_is_for_a_new_agent_is_not_passed_over_for_a_known_one(self, more):
+        agent = make_agent("known-bot")
+        make_person("rita")
+        with pytest.raises(CommandError, match="No token was issued"):
+            self.run("known-bot", "--grant", "toys.*", *more)
+        assert not agent.tokens.exists()
+        assert not agent.grants.filter(pattern="toys.*").exists()
+        owner = agent.owner.username
+        assert self.run("known-bot", "--create", "--owner", owner)
+
+    def test_a_blank_name_is_named(self):
+        make_person("otto", groups=())
+        with pytest.raises(CommandError, match="name: This field cannot be blank"):
+            self.run("", "--create", "--owner", "otto")
+        with pytest.raises(CommandError, match="pattern: This field cannot be blank"):
+            self.run("new-bot", "--create", "--owner", "otto", "--grant", "")
+
     def test_it_makes_an_agent_with_owner_and_grants(self):
         make_person("otto", groups=())
         answer = json.loads(

@@ -1,14 +1,17 @@
 """`export_ledger`: the archive of the admin's export, for operators."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ledger import clock, export
 from ledger.export import ExportRefused
 from ledger.finding import WHOLE_TIME, BadFilter, Filters
+from ledger.management.files import named
 
 
 class Command(BaseCommand):
@@ -22,20 +25,26 @@ class Command(BaseCommand):
             "--reason", default="exported by an operator", help="kept in the ledger"
         )
         parser.add_argument(
-            "--output", required=True, metavar="FILE", help="a new file; - for standard output"
+            "--output",
+            required=True,
+            metavar="FILE",
+            help="a new file; - for standard output",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         given = {name: options[name] for name in ("at_from", "at_to")}
         try:
             filters = Filters.parse(given | {"q": options["search"], "at": WHOLE_TIME}, clock.now())
-            started = export.start(
-                filters=filters,
-                actor="system:operator",
-                actor_name="",
-                reason=options["reason"],
-            )
-            self.write(options["output"], started)
+            # The file first: what cannot be written to is not entered as taken away.
+            with new_file(named(options["output"])) as file:
+                started = export.start(
+                    filters=filters,
+                    actor="system:operator",
+                    actor_name="",
+                    reason=options["reason"],
+                )
+                for piece in export.archive(started):
+                    file.write(piece)
         except (BadFilter, ExportRefused, OSError) as error:
             raise CommandError(str(error)) from error
         self.stderr.write(
@@ -43,11 +52,16 @@ class Command(BaseCommand):
             f"{started.unsealed:,} more match and are not sealed yet."
         )
 
-    def write(self, output: str, started: export.Export) -> None:
-        if output == "-":
-            for piece in export.archive(started):
-                sys.stdout.buffer.write(piece)
-            return
-        with Path(output).open("xb") as file:
-            for piece in export.archive(started):
-                file.write(piece)
+
+@contextmanager
+def new_file(output: Path) -> Iterator[BinaryIO]:
+    """A file that was not there, and is gone again when the block raises; - is standard output."""
+    if str(output) == "-":
+        yield sys.stdout.buffer
+        return
+    with output.open("xb") as file:
+        try:
+            yield file
+        except BaseException:
+            output.unlink()
+            raise

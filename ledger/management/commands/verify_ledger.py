@@ -7,9 +7,15 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from ledger.keys import KeyProblem, verifying_keys
+from ledger.management.files import named
+from ledger.notes import BadNote, open_note
 from ledger.verify import Report, Result, verify
 
 WRONG_USE = 3
+
+
+class NoCheckpoint(Exception):
+    """A file that is no checkpoint says nothing about the ledger."""
 
 
 class Command(BaseCommand):
@@ -20,13 +26,11 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the report as JSON")
         parser.add_argument(
             "--key",
-            type=Path,
             metavar="FILE",
             help="trust these public keys instead of those in the data folder",
         )
         parser.add_argument(
             "--checkpoint",
-            type=Path,
             metavar="FILE",
             action="append",
             default=[],
@@ -35,9 +39,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            keys = verifying_keys(options["key"]) if options["key"] else ()
-            notes = [path.read_text().strip() + "\n" for path in options["checkpoint"]]
-        except (KeyProblem, OSError, UnicodeDecodeError) as error:
+            keys = () if options["key"] is None else verifying_keys(named(options["key"]))
+            notes = [kept(named(name)) for name in options["checkpoint"]]
+        except (KeyProblem, NoCheckpoint, OSError, UnicodeDecodeError) as error:
             raise CommandError(str(error), returncode=WRONG_USE) from error
         report = verify(keys=keys, checkpoints=notes)
         if options["json"]:
@@ -48,6 +52,19 @@ class Command(BaseCommand):
             raise CommandError(
                 f"The ledger is {report.result.name.lower()}.", returncode=int(report.result)
             )
+
+
+def kept(path: Path) -> str:
+    """The checkpoint in a file that was kept elsewhere. Raises NoCheckpoint for any other file.
+
+    Only its form is looked at here: whether the ledger continues it is what is to be verified.
+    """
+    note = path.read_text().strip() + "\n"
+    try:
+        open_note(note, ())
+    except BadNote as why:
+        raise NoCheckpoint(f"{path} is no checkpoint: {why}.") from None
+    return note
 
 
 def lines(report: Report) -> list[str]:

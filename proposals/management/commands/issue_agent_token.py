@@ -45,7 +45,7 @@ class Command(BaseCommand):
         except ProposalError as error:
             raise CommandError(str(error)) from error
         except ValidationError as error:
-            raise CommandError(" ".join(error.messages)) from error
+            raise CommandError(" ".join(faults(error))) from error
         if options["json"]:
             answer = {"agent": agent.name, "agent_id": str(agent.pk), "token": token}
             self.stdout.write(json.dumps(answer))
@@ -55,6 +55,7 @@ class Command(BaseCommand):
     def agent(self, options: dict[str, Any]) -> Agent:
         found = Agent.objects.filter(name=options["name"]).first()
         if found is not None:
+            refuse_for_known(options)
             return found
         if not options["create"]:
             raise CommandError(f"There is no agent {options['name']!r}; --create makes one.")
@@ -66,3 +67,32 @@ class Command(BaseCommand):
         return services.create_agent(
             name=options["name"], owner=owner, is_observed=options["observe"]
         )
+
+
+def refuse_for_known(options: dict[str, Any]) -> None:
+    """What is only said of a new agent must not seem to be done to one that is there.
+
+    Who runs this with `--observe` relies on it that nothing of the agent is written.
+    """
+    name = options["name"]
+    if options["observe"]:
+        raise CommandError(
+            f"The agent {name!r} is there already, and --observe is for a new one. Its page in the "
+            "console has it observed from now on. No token was issued."
+        )
+    if (
+        options["owner"]
+        and not Agent.objects.filter(name=name, owner__username=options["owner"]).exists()
+    ):
+        raise CommandError(
+            f"The agent {name!r} is there already, and {options['owner']!r} does not answer for "
+            "it. No token was issued."
+        )
+
+
+def faults(error: ValidationError) -> list[str]:
+    """What is wrong, with the name of what it is wrong with."""
+    if not hasattr(error, "error_dict"):
+        return error.messages
+    named = error.message_dict
+    return [f"{field}: {message}" for field, told in named.items() for message in told]
