@@ -278,7 +278,7 @@ else:
 # message costs seconds, never a write. No message waits longer than a worker is busy, so Redis's
 # visibility timeout, which would deliver it again, never comes into play.
 BROKER_DIR = DATA_DIR / "broker"
-CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_BROKER_URL = REDIS_URL or "filesystem://localhost"
 if REDIS_URL:
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         **REDIS_PATIENCE,
