@@ -39,7 +39,8 @@ GUARDS = [
         "proposals/services/turns.py",
         "raise taken from None",
         "raise",
-        "tests/proposals/test_same_moment.py",
+        "tests/proposals/test_second_comers.py",
+        on_postgresql=True,
     ),
     Guard(
         "a database is examined again when its turn has come",

@@ -106,6 +106,20 @@ def test_two_who_change_a_rule_at_once_make_two_versions_of_it():
     assert other.came_to() == 3
 
 
+def test_whoever_chooses_a_name_that_is_being_given_is_told_that_it_is_taken():
+    make_person()
+
+    def add() -> None:
+        rule = Rule(name="Paint", action="toys.*", effect="allow")
+        services.save_rule(rule=rule, person=None, is_new=True)
+
+    with transaction.atomic():
+        add()
+        other = Meanwhile(add)
+    assert "already a rule of this name" in str(other.came_to())
+    assert Rule.objects.filter(name="Paint").count() == 1
+
+
 def test_an_invitation_lets_one_in_when_two_open_it_at_once():
     paula = make_person("paula", groups=["policy-administrators"])
     _, secret = services.invite(email="nina@example.com", groups=[], person=paula)
