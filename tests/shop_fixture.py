@@ -17,6 +17,7 @@ import pytest
 from django.db import connections
 from psycopg import sql
 
+from approvals_site import database_urls
 from proposals.demonstration import shop as demonstration
 
 
@@ -40,12 +41,10 @@ class Shop:
 @contextmanager
 def meaning(url: str) -> Iterator[None]:
     """Let the alias mean this database, in this thread and in threads that start meanwhile."""
-    from approvals_site.settings import database
-
     former = connections.settings["shop"]
     former_connection = connections["shop"]
     connections.settings["shop"] = connections.configure_settings(
-        {"default": {}, "shop": database(url)}
+        {"default": {}, "shop": database_urls.entry(url)}
     )["shop"]
     del connections["shop"]
     try:

@@ -227,10 +227,8 @@ class TestTheShopsDatabase:
         return shop.alias
 
     def test_it_is_made_where_it_is_missing_and_left_alone_where_it_is_not(self):
-        from approvals_site.settings import database
-
         name = fresh_name()
-        settings = database(f"{server()}/{name}")
+        settings = database_urls.entry(f"{server()}/{name}")
         assert not databases.exists(settings)
         try:
             databases.create(settings)
