@@ -298,7 +298,23 @@ class TestAnAppOfOnesOwn:
         with pytest.raises(CommandError, match="already exists"):
             call_command("new_action_app", "stickers", directory=str(made))
 
-    @pytest.mark.parametrize("name", ["Bad-Name", "proposals", "json", "class"])
-    def test_has_a_name_that_can_be_imported_and_is_not_taken(self, tmp_path, name):
-        with pytest.raises(CommandError):
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [
+            ("bad-name", "a lower-case letter, then up to 39 more, digits and underscores"),
+            ("Stickers", "a lower-case letter, then"),
+            ("9lives", "a lower-case letter, then"),
+            ("s" * 41, "up to 39 more"),
+            ("proposals", "another Python module"),
+            ("json", "another Python module"),
+            ("class", "'class' is a keyword of Python"),
+        ],
+    )
+    def test_has_a_name_that_can_be_imported_and_is_not_taken(self, tmp_path, name, why):
+        with pytest.raises(CommandError, match=why):
             call_command("new_action_app", name, directory=str(tmp_path))
+        assert not list(tmp_path.iterdir())
+
+    def test_is_not_written_where_nobody_said(self):
+        with pytest.raises(CommandError, match="--directory is empty"):
+            call_command("new_action_app", "stickers", directory="")
