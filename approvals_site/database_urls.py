@@ -22,22 +22,39 @@ POSTGRESQL_OPTIONS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,
 }
+# How addresses of these two kinds may begin.
+SCHEMES = tuple(
+    f"{scheme}://"
+    for scheme, engine in environ.Env.DB_SCHEMES.items()
+    if engine in {"django.db.backends.postgresql", "django.db.backends.sqlite3"}
+)
 
 
-def entry(url: str) -> dict[str, Any]:
+def entry(url: str, setting: str = "DATABASE_URL") -> dict[str, Any]:
     """A Django database entry from a URL, with the options this product relies on.
 
-    Raises ImproperlyConfigured for any other kind of database.
+    Raises ImproperlyConfigured for what is none, and for any other kind of database.
     """
-    config = environ.Env.db_url_config(url)
+    config = read(url, setting)
     if config["ENGINE"].endswith("sqlite3"):
         # A file also for tests: threads and child processes cannot share a database in memory.
         test = {"NAME": f"{config['NAME']}.test"}
         return config | {"OPTIONS": dict(SQLITE_OPTIONS), "TEST": test}
-    if not config["ENGINE"].endswith("postgresql"):
-        raise ImproperlyConfigured("Countersign runs on PostgreSQL or SQLite.")
     options = POSTGRESQL_OPTIONS | config.get("OPTIONS", {})
     return config | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "OPTIONS": options}
+
+
+def read(url: str, setting: str) -> dict[str, Any]:
+    try:
+        if url.startswith(SCHEMES):
+            return environ.Env.db_url_config(url)
+    except ValueError:  # such as a port that is no number
+        pass
+    # Without the value, which may hold a password.
+    raise ImproperlyConfigured(
+        f"{setting} must be like postgres://user:password@host:5432/name or "
+        "sqlite:////folder/file.sqlite3: Countersign runs on PostgreSQL or SQLite."
+    )
 
 
 def place(config: dict[str, Any]) -> str:
@@ -52,7 +69,7 @@ def shop(ours: dict[str, Any], given: str, folder: Path) -> dict[str, Any]:
     Raises ImproperlyConfigured when it would be the product's own.
     """
     if given:
-        theirs = entry(given)
+        theirs = entry(given, "SHOP_DATABASE_URL")
         if place(theirs) == place(ours):
             raise ImproperlyConfigured("SHOP_DATABASE_URL must not be the product's own database.")
         return theirs

@@ -4,39 +4,24 @@ import hashlib
 import sys
 from pathlib import Path
 
-import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from approvals_site import database_urls, notices, outbound, secret_key
+from approvals_site import database_urls, environment, notices, outbound, secret_key
+from approvals_site.environment import env
 from proposals.demonstration import ports as demonstration
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
 
 TESTING = "pytest" in sys.modules
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]", "testserver"}
 
+DATA_DIR = environment.folder("COUNTERSIGN_DATA", default=BASE_DIR / "var")
 
-def strict_bool(name: str, default: bool) -> bool:
-    """A yes or no from the environment; a typo raises instead of meaning no."""
-    raw = env.str(name, default="").strip().lower()
-    if not raw:
-        return default
-    if raw in {"1", "true", "yes", "on"}:
-        return True
-    if raw in {"0", "false", "no", "off"}:
-        return False
-    raise ImproperlyConfigured(f"{name} must be 1 or 0, not {raw!r}.")
-
-
-DATA_DIR = Path(env.str("COUNTERSIGN_DATA", default=str(BASE_DIR / "var"))).resolve()
-DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-PORT = env.int("PORT", default=8000)
-DEBUG = strict_bool("DEBUG", default=False)
-DEMO = strict_bool("DEMO", default=True)
-HTTPS = strict_bool("HTTPS", default=False)
+PORT = environment.whole("PORT", default=8000, most=65_535)
+DEBUG = environment.yes_or_no("DEBUG", default=False)
+DEMO = environment.yes_or_no("DEMO", default=True)
+HTTPS = environment.yes_or_no("HTTPS", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 # Where the demonstration's payment provider and mail server listen, for all of its processes.
 DEMO_PORTS = demonstration.ports(DATA_DIR) if DEMO else None
@@ -85,7 +70,7 @@ INSTALLED_APPS = [
     "ledger",
     "budgets",
     "proposals",
-    *env.list("COUNTERSIGN_APPS", default=[]),
+    *environment.apps("COUNTERSIGN_APPS"),
 ]
 
 MIDDLEWARE = [
@@ -180,7 +165,9 @@ MFA_TOTP_ISSUER = "Countersign"
 # Without TLS only this machine is served (above); its browsers take passkeys on http://localhost.
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not HTTPS
 # Whose X-Forwarded-For is believed when attempts to sign in are counted by address.
-ALLAUTH_TRUSTED_PROXY_COUNT = env.int("TRUSTED_PROXIES", default=1 if HTTPS else 0)
+ALLAUTH_TRUSTED_PROXY_COUNT = environment.whole(
+    "TRUSTED_PROXIES", default=1 if HTTPS else 0, least=0
+)
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
@@ -351,8 +338,8 @@ if METRICS_TOKEN and len(METRICS_TOKEN) < 16:
     raise ImproperlyConfigured("METRICS_TOKEN must be at least 16 random characters.")
 
 # How many processes `make run` starts where there is a Redis; the embedded default has one each.
-WEB_PROCESSES = env.int("WEB_PROCESSES", default=2)
-WORKER_PROCESSES = env.int("WORKER_PROCESSES", default=2)
+WEB_PROCESSES = environment.whole("WEB_PROCESSES", default=2)
+WORKER_PROCESSES = environment.whole("WORKER_PROCESSES", default=2)
 
 LOGGING = {
     "version": 1,
@@ -365,7 +352,7 @@ LOGGING = {
         }
     },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": environment.level("LOG_LEVEL", default="INFO")},
     # A refusal is an answer; a flood of them must not become a flood of lines.
     "loggers": {"django.request": {"level": "ERROR"}},
 }
@@ -374,7 +361,7 @@ LOGGING = {
 MAX_BODY_BYTES = 256 * 1024
 MAX_JSON_DEPTH = 32
 PROPOSAL_LIFETIME_HOURS = {"low": 7 * 24, "medium": 72, "high": 24}
-EXECUTION_LEASE_SECONDS = env.int("EXECUTION_LEASE_SECONDS", default=60)
+EXECUTION_LEASE_SECONDS = environment.whole("EXECUTION_LEASE_SECONDS", default=60)
 EXECUTION_MAX_ATTEMPTS = 10
 # A call to a target outside begins so soon after its intent, or not at all.
 SEND_WITHIN_SECONDS = 10
@@ -390,11 +377,15 @@ BREAKER_WINDOW_SECONDS = 60
 BREAKER_PAUSE_SECONDS = 60
 BREAKER_LONGEST_PAUSE_SECONDS = 15 * 60
 # Above this amount, in whatever currency, two people must find the same about an unknown outcome.
-SECOND_PERSON_ABOVE = env.int("COUNTERSIGN_SECOND_PERSON_ABOVE", default=100)
+SECOND_PERSON_ABOVE = environment.whole(
+    "COUNTERSIGN_SECOND_PERSON_ABOVE", default=100, least=0, most=10**18
+)
 BELL_ANSWER_SECONDS = 5
 DUPLICATE_WINDOW_HOURS = 24
-MAX_OPEN_PROPOSALS_PER_AGENT = env.int("MAX_OPEN_PROPOSALS_PER_AGENT", default=1000)
+MAX_OPEN_PROPOSALS_PER_AGENT = environment.whole(
+    "MAX_OPEN_PROPOSALS_PER_AGENT", default=1000, least=0
+)
 HELD_RETRY_SECONDS = 5
-DRY_RUNS_PER_MINUTE = env.int("DRY_RUNS_PER_MINUTE", default=120)
-UNSEALED_LIMIT_SECONDS = env.int("UNSEALED_LIMIT_SECONDS", default=60)
-CLOCK_LIMIT_SECONDS = env.int("CLOCK_LIMIT_SECONDS", default=30)
+DRY_RUNS_PER_MINUTE = environment.whole("DRY_RUNS_PER_MINUTE", default=120, least=0)
+UNSEALED_LIMIT_SECONDS = environment.whole("UNSEALED_LIMIT_SECONDS", default=60)
+CLOCK_LIMIT_SECONDS = environment.whole("CLOCK_LIMIT_SECONDS", default=30)

@@ -50,6 +50,9 @@ def examine(action: Action, params: dict[str, Any] | None = None) -> Iterator[Fi
         told = "It has no example(): parameters to try it with, on a target meant for that."
         yield Finding("It has an example to be tried with.", False, told)
         return
+    except ActionError as error:
+        yield Finding("It has an example to be tried with.", False, str(error))
+        return
     except Exception as error:
         yield Finding("It has an example to be tried with.", False, f"example() raised {error!r}.")
         return
@@ -126,7 +129,7 @@ def understood(call: Call) -> tuple[Action, dict[str, Any]]:
     try:
         return action, action.validate(json.loads(canonical(call.params)))
     except InvalidParams as error:
-        raise Broken(f"Its compensation does not fit {call.action}: {error.errors}.") from None
+        raise Broken(f"Its compensation does not fit {call.action}: {faults_in(error)}") from None
 
 
 def told(preview: Preview) -> bytes:
@@ -166,14 +169,26 @@ def undescribed(schema: Any, name: str = "") -> Iterator[str]:
             yield from undescribed(inner, name)
 
 
-def takes_its_example_and_no_unknown_parameter(trial: Trial) -> None:
-    """It takes its own example, and refuses a parameter that it does not know."""
-    canonical(trial.params)
+def takes_what_it_is_tried_with_and_no_unknown_parameter(trial: Trial) -> None:
+    """It takes what it is tried with, and refuses a parameter that it does not know."""
+    try:
+        canonical(trial.params)
+    except InvalidParams as error:
+        raise Broken(f"What it is tried with does not fit: {faults_in(error)}") from None
     try:
         trial.action.validate({**copy.deepcopy(trial.given), "unknown_to_all": 1})
     except InvalidParams:
         return
     raise Broken('It took {"unknown_to_all": 1}: forbid extra fields, or typing errors pass.')
+
+
+def faults_in(error: InvalidParams) -> str:
+    """Each field that does not fit, and why."""
+    told = [
+        f"{fault['pointer'].removeprefix('/params') or '/'}: {fault['detail']}"
+        for fault in error.errors
+    ]
+    return "; ".join(told) or str(error)
 
 
 def speaks_in_the_systems_words(trial: Trial) -> None:
@@ -332,7 +347,7 @@ def answers_what_became_of_a_key(trial: Trial) -> None:
 
 EXAMINATIONS: tuple[Callable[[Trial], None], ...] = (
     describes_every_parameter,
-    takes_its_example_and_no_unknown_parameter,
+    takes_what_it_is_tried_with_and_no_unknown_parameter,
     speaks_in_the_systems_words,
     previews_without_writing,  # before anything else previews, or its traces would look old
     says_what_it_touches,

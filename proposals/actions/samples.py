@@ -50,6 +50,14 @@ def live(table: Table) -> str:
     return f"{rows.quoted(table, column)} IS {'' if table.archive_column else 'NOT '}NULL"
 
 
+# What a table is said to lack where none has it.
+NEEDS = {
+    "writable": "has a writable column",
+    "creatable": "is creatable",
+    "archive_column": "has an archive_column",
+}
+
+
 def held_row(needed: str) -> tuple[Table, str, dict[str, Any]]:
     """A table that has what is needed, and a row of it with its values. Raises TargetRefused."""
     for table in tables.tables().values():
@@ -59,7 +67,7 @@ def held_row(needed: str) -> tuple[Table, str, dict[str, Any]]:
         held = rows.read(table, [key], list(table.columns))[key] if key else None
         if key and held is not None:
             return table, key, held
-    raise TargetRefused(f"No described table with rows has {needed.replace('_', ' ')}.")
+    raise TargetRefused(f"No described table {NEEDS[needed]} and holds a row to try it with.")
 
 
 def new_values(table: Table, held: dict[str, Any]) -> dict[str, Any]:

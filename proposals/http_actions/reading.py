@@ -5,6 +5,7 @@ dates nor words like `no` become anything but text.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -136,10 +137,35 @@ def documents(text: str) -> list[Any]:
 
 
 def from_yaml(text: str) -> list[Definition]:
-    """The definitions in a YAML text, separated by lines of `---`. Raises InvalidRequest."""
-    found = [read(value) for value in documents(text)]
-    if not found:
+    """The definitions in a YAML text, separated by lines of `---`. Raises what `every` does."""
+    named = [(name_of(value, at), value) for at, value in enumerate(documents(text), start=1)]
+    if not named:
         raise InvalidRequest("There is no definition in it.")
+    return every(named, read)
+
+
+def name_of(value: Any, number: int) -> str:
+    """What a definition calls itself, else which of its text it is."""
+    name = value.get("name") if isinstance(value, dict) else None
+    if isinstance(name, str) and name.strip() and name.isprintable():
+        return name[:80]
+    return f"definition {number}"
+
+
+def every(named: list[tuple[str, Any]], make: Callable[[Any], Any]) -> list[Any]:
+    """What is made of each, where all are without fault.
+
+    Raises InvalidRequest with all faults of all of them, a line and a pointer each.
+    """
+    found, errors = [], []
+    for name, given in named:
+        try:
+            found.append(make(given))
+        except InvalidRequest as refusal:
+            errors += [{"definition": name, **error} for error in refusal.errors]
+    if errors:
+        lines = [f"{e['definition']} {e['pointer']}".rstrip() + f": {e['detail']}" for e in errors]
+        raise InvalidRequest("\n".join(lines), errors=errors)
     return found
 
 

@@ -129,14 +129,16 @@ def switch_http_action(*, name: str, is_enabled: bool, person: Any) -> HttpActio
 
 
 def import_http_actions(*, text: str, person: Any) -> list[HttpAction]:
-    """Store every definition of a YAML text, or none. Raises what `save_http_action` does."""
+    """Store every definition of a YAML text, or none.
+
+    Raises NotEligible, or InvalidRequest with a line and a pointer per fault of any of them.
+    """
     require_configure(person)
     found = reading.from_yaml(text)
     names = [definition.name for definition in found]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InvalidRequest(f"{twice[0]} is defined twice.")
-    for definition in found:
-        require_free(definition)
+    reading.every(list(zip(names, found, strict=True)), require_free)
     with transaction.atomic():
         freezing.take_gate()
         return [store(definition, person) for definition in found]
@@ -145,10 +147,9 @@ def import_http_actions(*, text: str, person: Any) -> list[HttpAction]:
 def export_http_actions(*, names: list[str] | None = None) -> str:
     """The stored definitions as a YAML text that `import_http_actions` takes. Raises NotFound."""
     rows = HttpAction.objects.filter(name__in=names) if names else HttpAction.objects.all()
-    found = [row.definition for row in rows]
-    if names and len(found) != len(set(names)):
-        raise NotFound("There is no HTTP action of this name.")
-    return reading.to_yaml(found)
+    if missing := sorted(set(names or ()) - {row.name for row in rows}):
+        raise NotFound(f"There is no HTTP action named {' or '.join(missing)}.")
+    return reading.to_yaml([row.definition for row in rows])
 
 
 def try_http_action(*, definition: Any, params: Any, person: Any = None) -> Trial:

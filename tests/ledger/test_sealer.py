@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import Queue
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
@@ -148,6 +148,18 @@ class TestKey:
         assert entry.stream == "seal"
         assert entry.body == {"key": str(keys.verifying_keys()[0])}
         assert Leaf.objects.filter(entry_id=entry.pk).exists()
+
+    def test_its_public_half_is_printed_and_where_there_is_none_that_is_said(self, folder, capsys):
+        with pytest.raises(CommandError, match=r"No key was made yet in .*: the clock makes it"):
+            call_command("sealing_key")
+        record()
+        sealer.seal()
+        call_command("sealing_key")
+        assert capsys.readouterr().out == (folder / "sealing_key.pub").read_text()
+        (folder / "sealing_key.pub").unlink()
+        with pytest.raises(CommandError, match="is missing: the clock writes it again"):
+            call_command("sealing_key")
+        assert capsys.readouterr().out == ""
 
     def test_two_that_start_at_once_share_one_key(self):
         with ThreadPoolExecutor(8) as pool:

@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from pydantic import BaseModel, ConfigDict, Field
 
 from proposals import conformance
+from proposals.actions import tables
 from proposals.exceptions import StaleTarget
 from proposals.registry import Call, Delivery, Outcome, registry
 from tests.shop_calls import everything
@@ -183,6 +184,25 @@ def test_our_own_actions_keep_their_promises_on_the_shop(shop, name):
     assert after[:2] == before[:2], "orders and prices are as they were"
 
 
+@pytest.mark.parametrize(
+    ("name", "lacks"),
+    [
+        (
+            "records.update",
+            "No described table has a writable column and holds a row to try it with.",
+        ),
+        ("records.create", "No described table is creatable and holds a row to try it with."),
+        (
+            "records.archive",
+            "No described table has an archive_column and holds a row to try it with.",
+        ),
+    ],
+)
+def test_our_own_actions_say_what_they_cannot_be_tried_with(monkeypatch, name, lacks):
+    monkeypatch.setattr(tables, "tables", dict)
+    assert failed(type(registry.get(name))).why == lacks
+
+
 class TestTheCommand:
     def test_ends_with_the_sentence_that_failed(self, toybox):
         registry.register(TramplesOnOthers)
@@ -204,6 +224,15 @@ class TestTheCommand:
             assert "keeps what it promises" in out.getvalue()
             with pytest.raises(CommandError, match="no JSON"):
                 call_command("check_action", "toys.paint", params="{", stdout=out)
+            for params, fields in (
+                ('{"toy": "hare"}', ("/toy: String should match", "/colour: Field required")),
+                ("{}", ("/toy: Field required; /colour: Field required",)),
+            ):
+                with pytest.raises(CommandError) as refusal:
+                    call_command("check_action", "toys.paint", params=params, stdout=out)
+                assert "What it is tried with does not fit" in str(refusal.value)
+                assert all(field in str(refusal.value) for field in fields)
+                assert "example" not in str(refusal.value)
         finally:
             registry.actions.pop("toys.paint")
 
@@ -269,7 +298,23 @@ class TestAnAppOfOnesOwn:
         with pytest.raises(CommandError, match="already exists"):
             call_command("new_action_app", "stickers", directory=str(made))
 
-    @pytest.mark.parametrize("name", ["Bad-Name", "proposals", "json", "class"])
-    def test_has_a_name_that_can_be_imported_and_is_not_taken(self, tmp_path, name):
-        with pytest.raises(CommandError):
+    @pytest.mark.parametrize(
+        ("name", "why"),
+        [
+            ("bad-name", "a lower-case letter, then up to 39 more, digits and underscores"),
+            ("Stickers", "a lower-case letter, then"),
+            ("9lives", "a lower-case letter, then"),
+            ("s" * 41, "up to 39 more"),
+            ("proposals", "another Python module"),
+            ("json", "another Python module"),
+            ("class", "'class' is a keyword of Python"),
+        ],
+    )
+    def test_has_a_name_that_can_be_imported_and_is_not_taken(self, tmp_path, name, why):
+        with pytest.raises(CommandError, match=why):
             call_command("new_action_app", name, directory=str(tmp_path))
+        assert not list(tmp_path.iterdir())
+
+    def test_is_not_written_where_nobody_said(self):
+        with pytest.raises(CommandError, match="--directory is empty"):
+            call_command("new_action_app", "stickers", directory="")

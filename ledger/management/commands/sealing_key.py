@@ -22,7 +22,17 @@ class Command(BaseCommand):
         try:
             if options["replace"]:
                 keys.replace()
-            for key in keys.verifying_keys():
-                self.stdout.write(str(key))
+            known = keys.verifying_keys()
         except keys.KeyProblem as problem:
             raise CommandError(str(problem)) from problem
+        if not known:  # or `sealing_key > kept.pub` would keep nothing, and seem to have kept it
+            raise CommandError(none_yet())
+        for key in known:
+            self.stdout.write(str(key))
+
+
+def none_yet() -> str:
+    if keys.private_path().exists():
+        return f"{keys.public_path()} is missing: the clock writes it again when it next seals."
+    folder = keys.public_path().parent
+    return f"No key was made yet in {folder}: the clock makes it when it first seals."

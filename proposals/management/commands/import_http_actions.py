@@ -21,7 +21,7 @@ class Command(BaseCommand):
         try:
             stored = services.import_http_actions(text=text_of(options["file"]), person=None)
         except ProposalError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(f"Nothing was stored.\n{error}") from error
         for row in stored:
             self.stdout.write(f"Stored {row.name}.")
 
@@ -29,6 +29,8 @@ class Command(BaseCommand):
 def text_of(name: str) -> str:
     if name in ready.names():
         return ready.text(name)
+    if not name:
+        raise CommandError("The file name is empty.")
     try:
         return Path(name).read_text()
     except (OSError, UnicodeDecodeError) as error:

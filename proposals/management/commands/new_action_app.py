@@ -19,6 +19,8 @@ class Command(BaseCommand):
         parser.add_argument("--directory", default=".", help="where to put it; here, if not said")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not options["directory"]:
+            raise CommandError("--directory is empty: say which folder, or leave it out for here.")
         name, folder = options["name"], Path(options["directory"]).resolve()
         require_free(name, folder / name)
         try:
@@ -37,8 +39,13 @@ class Command(BaseCommand):
 
 def require_free(name: str, folder: Path) -> None:
     """Refuse what could not be imported, and what would stand in the way of something else."""
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or keyword.iskeyword(name):
-        raise CommandError(f"{name!r} is no name for an app: letters, digits and underscores.")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+        raise CommandError(
+            f"{name!r} is no name for an app: a lower-case letter, then up to 39 more, digits and "
+            "underscores."
+        )
+    if keyword.iskeyword(name):
+        raise CommandError(f"{name!r} is a keyword of Python; choose another.")
     if folder.exists():
         raise CommandError(f"{folder} already exists.")
     if importlib.util.find_spec(name) is not None:

@@ -275,8 +275,37 @@ class TestYaml:
         (tmp_path / "bad.yaml").write_text("name: x\n")
         with pytest.raises(CommandError, match="Field required"):
             call_command("import_http_actions", str(tmp_path / "bad.yaml"))
-        with pytest.raises(CommandError):
-            call_command("export_http_actions", "no.such")
+        with pytest.raises(CommandError, match="The file name is empty"):
+            call_command("import_http_actions", "")
+        with pytest.raises(CommandError, match=r"named no\.such or nor\.this\.$"):
+            call_command("export_http_actions", "nor.this", "payments.refund", "no.such")
+
+    def test_tells_every_fault_of_every_definition_in_a_file(self, db, tmp_path: Path):
+        path = tmp_path / "bad.yaml"
+        path.write_text(
+            ready.text("stripe-refund").replace("kind: money", "kind: gold")
+            + "---\nname: shelf.fill\ndescription: 7\n---\nname: ''\n---\njust words\n"
+        )
+        with pytest.raises(CommandError) as refusal:
+            call_command("import_http_actions", str(path))
+        said = str(refusal.value).splitlines()
+        assert said[0] == "Nothing was stored."
+        assert said[1].startswith("payments.refund /parameters/amount")
+        assert "shelf.fill /description: Input should be a valid string" in said
+        assert "shelf.fill /request: Field required" in said
+        assert "definition 3 /request: Field required" in said
+        assert [line for line in said if line.startswith("definition 4: ")]
+        assert not HttpAction.objects.exists()
+
+    def test_tells_which_definitions_of_a_file_have_a_name_that_is_taken(self, db, monkeypatch):
+        names = ("payments.refund", "items.set_price")
+        monkeypatch.setattr(registry, "actions", dict.fromkeys(names))
+        text = ready.text("stripe-refund") + "---\n" + ready.text("generic-json")
+        with pytest.raises(InvalidRequest) as refusal:
+            services.import_http_actions(text=text, person=None)
+        assert str(refusal.value).splitlines() == [
+            f"{name} /name: {name} is the name of another action; choose another." for name in names
+        ]
 
 
 @pytest.mark.once

@@ -1,0 +1,109 @@
+"""Settings that cannot be meant end every command in one sentence that says what would be right."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+pytestmark = pytest.mark.once
+
+
+@pytest.fixture
+def manage(tmp_path):
+    """`manage.py` as an operator calls it, with these settings and a data folder of its own."""
+
+    def run(*words: str, **more: str) -> subprocess.CompletedProcess:
+        kept = {name: text for name, text in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+        return subprocess.run(
+            [sys.executable, str(settings.BASE_DIR / "manage.py"), *words],
+            env=kept | {"COUNTERSIGN_DATA": str(tmp_path / "data"), "DEMO": "0", **more},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def value_of(manage, name: str, **more: str) -> str:
+    """What a setting came to be, in a process of its own."""
+    done = manage("shell", "--no-imports", "-c", f"import django.conf as c; print({name})", **more)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("PORT", "abc", "PORT must be a whole number from 1 to 65535, not 'abc'."),
+        ("PORT", "70000", "PORT must be a whole number from 1 to 65535, not '70000'."),
+        ("PORT", "0", "from 1 to 65535"),
+        ("WEB_PROCESSES", "two", "WEB_PROCESSES must be a whole number from 1 to"),
+        ("WORKER_PROCESSES", "0", "WORKER_PROCESSES must be a whole number from 1 to"),
+        ("TRUSTED_PROXIES", "-1", "TRUSTED_PROXIES must be a whole number from 0 to"),
+        ("EXECUTION_LEASE_SECONDS", "1.5", "not '1.5'"),
+        ("EXECUTION_LEASE_SECONDS", "9" * 5000, "EXECUTION_LEASE_SECONDS must be a whole number"),
+        ("COUNTERSIGN_SECOND_PERSON_ABOVE", "-5", "COUNTERSIGN_SECOND_PERSON_ABOVE must be a"),
+        ("MAX_OPEN_PROPOSALS_PER_AGENT", "x", "MAX_OPEN_PROPOSALS_PER_AGENT must be a whole"),
+        ("DRY_RUNS_PER_MINUTE", "x", "DRY_RUNS_PER_MINUTE must be a whole number"),
+        ("UNSEALED_LIMIT_SECONDS", "0", "UNSEALED_LIMIT_SECONDS must be a whole number"),
+        ("CLOCK_LIMIT_SECONDS", "0", "CLOCK_LIMIT_SECONDS must be a whole number"),
+        ("LOG_LEVEL", "zip", "LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not"),
+        ("DATABASE_URL", "zip", "DATABASE_URL must be like postgres://"),
+        ("DATABASE_URL", "mariadb://u:word@host/x", "runs on PostgreSQL or SQLite"),
+        ("DATABASE_URL", "postgres://u:word@host:x/y", "DATABASE_URL must be like postgres://"),
+        ("COUNTERSIGN_APPS", "no_such", "there is none named 'no_such'"),
+        ("COUNTERSIGN_APPS", "json,no_such.apps.Config", "none named 'no_such.apps.Config'"),
+        ("COUNTERSIGN_APPS", " ", "there is none named ''"),
+        ("COUNTERSIGN_APPS", "a..b", "there is none named 'a..b'"),
+        ("COUNTERSIGN_DATA", "/dev/null/data", "not '/dev/null/data': Not a directory."),
+    ],
+)
+def test_what_cannot_be_read_ends_in_one_sentence(manage, name, given, said):
+    done = manage("start", **{name: given})
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert name in done.stderr
+    assert done.stderr.count("\n") == 1, "one sentence, and no traceback"
+    assert "word" not in done.stderr.replace("user:password@", ""), "nor a password"
+
+
+@pytest.mark.parametrize("command", ["migrate", "check", "shell", "clock", "help", "no_such"])
+def test_every_command_says_it_so(manage, command):
+    done = manage(command, PORT="abc")
+    assert done.returncode == 1
+    assert done.stderr == "PORT must be a whole number from 1 to 65535, not 'abc'.\n"
+
+
+def test_the_address_of_the_shop_is_told_from_our_own(manage):
+    done = manage("check", DEMO="1", SHOP_DATABASE_URL="zip")
+    assert done.returncode == 1
+    assert done.stderr.startswith("SHOP_DATABASE_URL must be like postgres://")
+
+
+def test_where_it_was_refused_is_shown_to_whoever_asks(manage):
+    assert "Traceback" in manage("check", "--traceback", PORT="abc").stderr
+
+
+def test_what_is_empty_is_the_default(manage):
+    empty = dict.fromkeys(("PORT", "LOG_LEVEL", "WEB_PROCESSES", "COUNTERSIGN_APPS"), "")
+    kept = "c.settings.PORT, c.settings.WEB_PROCESSES, c.settings.LOGGING['root']['level']"
+    assert value_of(manage, kept, **empty) == "8000 2 INFO"
+
+
+def test_a_level_may_be_written_small_and_apps_with_spaces(manage, tmp_path: Path):
+    for name in ("stickers", "labels"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    (tmp_path / "labels" / "apps.py").write_text(
+        "from django.apps import AppConfig\nclass Labels(AppConfig):\n    name = 'labels'\n"
+    )
+    named = {"COUNTERSIGN_APPS": "stickers, labels.apps.Labels", "PYTHONPATH": str(tmp_path)}
+    kept = "c.settings.INSTALLED_APPS[-2:], c.settings.LOGGING['root']['level']"
+    said = value_of(manage, kept, LOG_LEVEL="warning", **named)
+    assert said == "['stickers', 'labels.apps.Labels'] WARNING"
