@@ -80,6 +80,31 @@ def test_every_command_says_it_so(manage, command):
     assert done.stderr == "PORT must be a whole number from 1 to 65535, not 'abc'.\n"
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("freeze", "--reason", "It loops."),
+        ("issue_agent_token", "bot"),
+        ("first_administrator", "a"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_database_that_was_never_prepared_is_named_as_that(manage, words):
+    done = manage(*words, COUNTERSIGN_ADMIN_PASSWORD="correct horse battery staple")
+    assert done.returncode == 1
+    assert done.stderr.startswith("This database was never prepared")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_database_that_does_not_answer_is_named_as_that(manage):
+    url = "postgres://nobody:planted-word@127.0.0.1:1/x"
+    done = manage("freeze", "--reason", "It loops.", DATABASE_URL=url)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The database does not answer: ")
+    assert done.stderr.count("\n") == 1
+    assert "planted-word" not in done.stderr
+
+
 def test_the_address_of_the_shop_is_told_from_our_own(manage):
     done = manage("check", DEMO="1", SHOP_DATABASE_URL="zip")
     assert done.returncode == 1

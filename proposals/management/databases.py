@@ -4,7 +4,7 @@ import contextlib
 from typing import Any
 
 import psycopg
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, OperationalError, connections
 from psycopg import errors, sql
 
 from proposals.management.supervisor import CannotStart
@@ -77,6 +77,19 @@ def maintenance(settings: dict[str, Any]) -> psycopg.Connection:
         except psycopg.OperationalError as error:
             last = error
     raise last or psycopg.OperationalError("no maintenance database")
+
+
+def trouble(error: DatabaseError) -> str:
+    """What keeps a command from the database, as a sentence; empty for a fault of the product."""
+    is_bare = isinstance(error.__cause__, errors.UndefinedTable)
+    if is_bare or str(error).startswith("no such table"):
+        return (
+            "This database was never prepared: `make run` or manage.py migrate does that. If there "
+            "is another, DATABASE_URL or COUNTERSIGN_DATA names it. Nothing was done."
+        )
+    if isinstance(error, OperationalError):
+        return f"The database does not answer: {plain(error)}"
+    return ""
 
 
 def plain(error: Exception) -> str:
