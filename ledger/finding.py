@@ -48,6 +48,7 @@ HINT = (
 BAD_TIME = "A time looks like 2026-11-22 09:30, in UTC."
 WHOLE_TIME = "all"
 TIMES = {"start": "from", "end": "before"}
+TIME_LABELS = {"at_from": "From", "at_to": "Before"}
 BROKEN = "broken"  # the flag that is not the entry's own: what the clock found of it
 HEX = frozenset("0123456789abcdef")
 
@@ -87,6 +88,11 @@ class Filters:
             if named[name] and named[name] not in choices:
                 raise BadFilter(f"There is no {name} named like that; choose one of the list.")
         asked = cls(**named, start=_time(given, "at_from"), end=_time(given, "at_to"))
+        if asked.start and asked.end and asked.end <= asked.start:
+            raise BadFilter(
+                f"No time is from {precise(asked.start)} and before {precise(asked.end)}: Before "
+                "must be later than From."
+            )
         is_windowed = asked.start or asked.end or given.get("at") == WHOLE_TIME
         is_exact = asked.q and not asked.q.lower().startswith("reason:")
         if is_windowed or is_exact:
@@ -306,5 +312,5 @@ def _time(given: Mapping[str, str], name: str) -> datetime | None:
     text = given.get(name, "").strip()
     found = utc(text) if text else None
     if text and found is None:
-        raise BadFilter(BAD_TIME)
+        raise BadFilter(f"{TIME_LABELS[name]} is no time. {BAD_TIME}")
     return found

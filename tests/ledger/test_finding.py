@@ -147,6 +147,34 @@ def test_what_cannot_be_meant_is_said_and_nothing_is_shown(alma):
         assert len(list(answer.context["messages"])) == 1, query
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"at_from": "soon"}, "From is no time. A time looks like 2026-11-22 09:30, in UTC."),
+        ({"at_to": "2026-02-30"}, "Before is no time. A time looks like 2026-11-22 09:30, in UTC."),
+        (
+            {"at_from": "2026-11-22", "at_to": "2026-11-01"},
+            "No time is from 2026-11-22 00:00:00.000 UTC and before 2026-11-01 00:00:00.000 UTC: "
+            "Before must be later than From.",
+        ),
+        (
+            {"at_from": "2026-11-22", "at_to": "2026-11-22"},
+            "No time is from 2026-11-22 00:00:00.000 UTC and before 2026-11-22 00:00:00.000 UTC: "
+            "Before must be later than From.",
+        ),
+    ],
+)
+def test_a_time_that_is_none_and_a_window_that_holds_none_are_told_apart(alma, given, said):
+    record()
+    alma.person.user_permissions.add(Permission.objects.get(codename="export_ledger"))
+    answer = alma.get(LIST, given)
+    assert not answer.context["cl"].result_list
+    assert [str(message) for message in answer.context["messages"]] == [said]
+    assert f'value="{next(iter(given.values()))}"' in answer.content.decode(), "to be put right"
+    export = alma.get(reverse("admin:ledger_ledgerentry_export"), given, follow=True)
+    assert [str(message) for message in export.context["messages"]] == [said]
+
+
 def test_words_of_a_reason_need_a_window_of_ninety_days(alma):
     record(body={"reason": "Charged twice."})
     assert listed(alma, q="reason:twice", at="all") == []
