@@ -1,6 +1,8 @@
 """Readers of the environment. What cannot be read ends in a sentence with its name and value."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -59,6 +61,18 @@ def folder(name: str, default: Path) -> Path:
             f"{name} must be a folder that is there or can be made, not {str(path)!r}: {why}."
         ) from None
     return path
+
+
+@contextmanager
+def keeping_in(path: Path) -> Iterator[None]:
+    """Around what is read from the data folder, or made there on first start."""
+    try:
+        yield
+    except OSError as error:
+        why = f"{error.filename or path}: {error.strerror}"
+        raise ImproperlyConfigured(
+            f"The data folder {path}, which COUNTERSIGN_DATA names, cannot be used: {why}."
+        ) from None
 
 
 def apps(name: str) -> list[str]:

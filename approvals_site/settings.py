@@ -24,7 +24,8 @@ DEMO = environment.yes_or_no("DEMO", default=True)
 HTTPS = environment.yes_or_no("HTTPS", default=False)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 # Where the demonstration's payment provider and mail server listen, for all of its processes.
-DEMO_PORTS = demonstration.ports(DATA_DIR) if DEMO else None
+with environment.keeping_in(DATA_DIR):
+    DEMO_PORTS = demonstration.ports(DATA_DIR) if DEMO else None
 ENVIRONMENT_NAME = env.str("COUNTERSIGN_ENVIRONMENT", default="demonstration" if DEMO else "")
 
 
@@ -44,7 +45,8 @@ def refuse_unsafe_combinations() -> None:
 
 
 refuse_unsafe_combinations()
-SECRET_KEY = secret_key.given_or_kept(env.str("SECRET_KEY", default=""), DATA_DIR)
+with environment.keeping_in(DATA_DIR):
+    SECRET_KEY = secret_key.given_or_kept(env.str("SECRET_KEY", default=""), DATA_DIR)
 # Keys that encrypt other systems' passwords, newest first; without one, a file in the data folder.
 SECRETS_KEY = env.str("COUNTERSIGN_SECRETS_KEY", default="")
 DEFAULT_EXCEPTION_REPORTER_FILTER = "proposals.redaction.ReportFilter"
@@ -274,8 +276,9 @@ if REDIS_URL:
     }
     CELERY_WORKER_DISABLE_PREFETCH = True
 else:
-    for folder in ("queue", "processed", "control"):
-        (BROKER_DIR / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
+    with environment.keeping_in(DATA_DIR):
+        for folder in ("queue", "processed", "control"):
+            (BROKER_DIR / folder).mkdir(parents=True, exist_ok=True, mode=0o700)
     CELERY_BROKER_TRANSPORT = "approvals_site.doorbells:Transport"
     CELERY_BROKER_TRANSPORT_OPTIONS = {
         "data_folder_in": str(BROKER_DIR / "queue"),

@@ -105,6 +105,16 @@ def test_a_database_that_does_not_answer_is_named_as_that(manage):
     assert "planted-word" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "more", [{"DEMO": "1"}, {"SECRET_KEY": ""}, {"SECRET_KEY": "0123456789abcdef" * 2}]
+)
+def test_a_data_folder_that_nothing_can_be_kept_in_is_said_to_be_none(manage, more):
+    done = manage("check", COUNTERSIGN_DATA="/proc", **more)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The data folder /proc, which COUNTERSIGN_DATA names, cannot be")
+    assert done.stderr.count("\n") == 1
+
+
 def test_the_address_of_the_shop_is_told_from_our_own(manage):
     done = manage("check", DEMO="1", SHOP_DATABASE_URL="zip")
     assert done.returncode == 1
