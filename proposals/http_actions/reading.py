@@ -162,7 +162,8 @@ def every(named: list[tuple[str, Any]], make: Callable[[Any], Any]) -> list[Any]
         try:
             found.append(make(given))
         except InvalidRequest as refusal:
-            errors += [{"definition": name, **error} for error in refusal.errors]
+            told = refusal.errors or [{"pointer": "", "detail": str(refusal)}]
+            errors += [{"definition": name, **error} for error in told]
     if errors:
         lines = [f"{e['definition']} {e['pointer']}".rstrip() + f": {e['detail']}" for e in errors]
         raise InvalidRequest("\n".join(lines), errors=errors)

@@ -236,3 +236,14 @@ class TestYaml:
             {"a": "no", "b": "2024-06-20", "c": "yes", "d": "012", "e": "1_000"}
             | {"f": ".5", "g": True, "h": None, "i": 7}
         ]
+
+
+def test_no_refusal_of_one_among_several_is_passed_over():
+    def refuse(value: str) -> str:
+        if value == "odd":
+            raise InvalidRequest("This one is odd.")  # and names no place
+        return value
+
+    assert reading.every([("a", "fine"), ("b", "fine")], refuse) == ["fine", "fine"]
+    with pytest.raises(InvalidRequest, match=r"^b: This one is odd\.$"):
+        reading.every([("a", "fine"), ("b", "odd")], refuse)
