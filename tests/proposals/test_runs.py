@@ -92,7 +92,7 @@ class TestTheList:
         older = see("runs", query=f"?before={newest[24].pk}")
         assert older.html.count("data-key-item") == 5
         assert "No runs here" in see("runs", query="?before=1").text
-        for odd in ("?before=%00", "?before=٣", "?before=" + "9" * 40, "?agent=nobody"):
+        for odd in ("?before=٣", "?before=" + "9" * 40, "?agent=nobody"):
             see("runs", query=odd)
 
     def test_narrows_to_an_agent(self):
