@@ -76,21 +76,17 @@ def keeping_in(path: Path) -> Iterator[None]:
 
 
 def apps(name: str) -> list[str]:
-    """Django apps by the names of their modules, or of their configurations; all can be found."""
+    """Django apps by the names of their modules, or of their configurations.
+
+    Only whether there is such a package is looked at: to look into it runs it, and it may want the
+    settings that are being made.
+    """
     found = [each.strip() for each in env.list(name, default=[])]
     for app in found:
-        if not can_be_found(app):
+        first = app.partition(".")[0]
+        if not first or find_spec(first) is None:
             raise ImproperlyConfigured(
                 f"{name} must name Python modules, with commas between them, and there is none "
                 f"named {app!r}; PYTHONPATH says where others are."
             )
     return found
-
-
-def can_be_found(app: str) -> bool:
-    """Whether there is such a module, or the module of such a class. Runs no more than packages."""
-    module, _, last = app.rpartition(".")
-    try:
-        return find_spec(module if module and last[:1].isupper() else app) is not None
-    except (ImportError, ValueError):  # its parent is none, or it is no name at all
-        return False

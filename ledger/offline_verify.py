@@ -150,9 +150,19 @@ def check_note(note: str, keys: list[str]) -> tuple[int, bytes]:
     raise Tampered("No known key has signed the checkpoint.")
 
 
+def read_own(name: str) -> str:
+    """The text of a file of yours; what is none says nothing about the export."""
+    if not name.strip():
+        raise WrongUse("The name of a file is empty.")
+    try:
+        return Path(name).read_text()
+    except UnicodeDecodeError:
+        raise WrongUse(f"{name} is no text.") from None
+
+
 def read_kept(name: str) -> str:
-    """The checkpoint in a file of yours; any other file says nothing about the export."""
-    note = Path(name).read_text().strip() + "\n"
+    """The checkpoint in a file of yours."""
+    note = read_own(name).strip() + "\n"
     text, _, block = note.rpartition("\n\n")
     signatures, head = block.splitlines(), text.split("\n")
     try:
@@ -208,11 +218,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with zipfile.ZipFile(given.export) as bundle:
             own = read(bundle, "public_keys.txt").decode()
-            text = Path(given.key).read_text() if given.key else own
+            text = own if given.key is None else read_own(given.key)
             keys = [line for line in text.splitlines() if line.strip()]
-            if given.key and not keys:
+            if given.key is not None and not keys:
                 raise WrongUse(f"{given.key} holds no public key.")
-            kept = read_kept(given.checkpoint) if given.checkpoint else ""
+            kept = "" if given.checkpoint is None else read_kept(given.checkpoint)
             manifest = verify(bundle, keys, kept)
     except (OSError, zipfile.BadZipFile, WrongUse) as error:
         print(f"Nothing was checked: {error}", file=sys.stderr)

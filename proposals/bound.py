@@ -59,19 +59,36 @@ def seen(
     }
 
 
+def seen_by(
+    proposal: Proposal, check: Check, findings: Findings | None = None
+) -> dict[str, Any] | None:
+    """What was seen with a stored check, or what would be with other findings, if it is the same.
+
+    None when the digest of the check is of something else. Checks that were stored before the
+    values after a write were part of it are held against the form that they were stored in: no
+    other can have the digest that the ledger says.
+    """
+    stored = findings or gate.findings_of(check)
+    today = seen(proposal, check.revision, stored, gate.as_verdict(check))
+    formerly = {name: value for name, value in today.items() if name != "after"}
+    return next((form for form in (today, formerly) if digest(form) == check.digest), None)
+
+
 def seen_bytes(proposal: Proposal, check: Check) -> bytes:
     """The bytes that a stored check's digest is of, from what is stored of it."""
-    findings, verdict = gate.findings_of(check), gate.as_verdict(check)
-    return canonical(seen(proposal, check.revision, findings, verdict))
+    found = seen_by(proposal, check)
+    if found is None:
+        findings = gate.findings_of(check)
+        found = seen(proposal, check.revision, findings, gate.as_verdict(check))
+    return canonical(found)
 
 
-def digest_of(proposal: Proposal, check: Check) -> str:
-    """The digest made anew from what is stored of a check; empty for what cannot be read as one."""
-    findings = gate.findings_of(check)
+def is_its_digest(proposal: Proposal, check: Check) -> bool:
+    """Whether the digest of a stored check is that of what is stored of it."""
     try:
-        return seen_digest(proposal, check.revision, findings, gate.as_verdict(check))
-    except ValueError:
-        return ""
+        return seen_by(proposal, check) is not None
+    except ValueError:  # it cannot be read as a check
+        return False
 
 
 def altered(proposal: Proposal, check: Check) -> Altered | None:
@@ -84,9 +101,8 @@ def altered(proposal: Proposal, check: Check) -> Altered | None:
 
 def is_as_checked(proposal: Proposal, check: Check, said: proof.Said) -> bool:
     """Whether this is the check that the ledger speaks of last, unchanged."""
-    again = digest_of(proposal, check)
-    checked = (check.round, check.revision.number, again)
-    return again == check.digest and said.checked == checked
+    checked = (check.round, check.revision.number, check.digest)
+    return said.checked == checked and is_its_digest(proposal, check)
 
 
 def altered_content(proposal: Proposal, revision: Revision) -> Altered | None:

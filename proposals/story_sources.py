@@ -267,7 +267,7 @@ def is_as_approved(source: Sources) -> bool:
     check = source.check
     if check is None:
         return False
-    return bound.digest_of(source.proposal, check) == check.digest
+    return bound.is_its_digest(source.proposal, check)
 
 
 def independence(source: Sources, review: Review) -> str:

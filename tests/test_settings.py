@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.db import DatabaseError, connection
+
+from proposals.management.databases import trouble
 
 pytestmark = pytest.mark.once
 
@@ -60,7 +63,7 @@ def value_of(manage, name: str, **more: str) -> str:
         ("COUNTERSIGN_APPS", "no_such", "there is none named 'no_such'"),
         ("COUNTERSIGN_APPS", "json,no_such.apps.Config", "none named 'no_such.apps.Config'"),
         ("COUNTERSIGN_APPS", " ", "there is none named ''"),
-        ("COUNTERSIGN_APPS", "a..b", "there is none named 'a..b'"),
+        ("COUNTERSIGN_APPS", "no_such..b", "there is none named 'no_such..b'"),
         ("COUNTERSIGN_DATA", "/dev/null/data", "not '/dev/null/data': Not a directory."),
     ],
 )
@@ -113,6 +116,28 @@ def test_a_data_folder_that_nothing_can_be_kept_in_is_said_to_be_none(manage, mo
     assert done.returncode == 1
     assert done.stderr.startswith("The data folder /proc, which COUNTERSIGN_DATA names, cannot be")
     assert done.stderr.count("\n") == 1
+
+
+def test_an_app_may_look_at_the_settings_when_it_is_loaded(manage, tmp_path):
+    (tmp_path / "stickers").mkdir()
+    reads = "from django.conf import settings\nTZ = settings.TIME_ZONE\n"
+    (tmp_path / "stickers/__init__.py").write_text(reads)
+    (tmp_path / "stickers/apps.py").write_text(
+        "from django.apps import AppConfig\n\n\nclass Stickers(AppConfig):\n    name = 'stickers'\n"
+    )
+    given = {"COUNTERSIGN_APPS": "stickers.apps.Stickers", "PYTHONPATH": str(tmp_path)}
+    listed = value_of(manage, "len(c.settings.INSTALLED_APPS)", **given)
+    assert int(listed) == int(value_of(manage, "len(c.settings.INSTALLED_APPS)")) + 1
+
+
+def test_what_was_not_looked_at_is_not_said_to_be_tampered_with(manage):
+    assert manage("verify_ledger", LOG_LEVEL="zip").returncode == 3
+
+
+def test_a_fault_of_the_product_is_not_laid_on_the_database(db):
+    with pytest.raises(DatabaseError) as fault, connection.cursor() as cursor:
+        cursor.execute("SELECT no_such_column FROM django_migrations")
+    assert trouble(fault.value) == ""
 
 
 def test_the_address_of_the_shop_is_told_from_our_own(manage):

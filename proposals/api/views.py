@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from budgets import standings
 from proposals import idempotency, services
 from proposals.api import documentation as docs
-from proposals.api import dry_runs, limits, patience, representation, shapes
+from proposals.api import dry_runs, limits, parsers, patience, representation, shapes
 from proposals.api.authentication import agent_of, token_of
 from proposals.api.representation import moment
 from proposals.exceptions import InvalidRequest, NotFound
@@ -43,6 +43,8 @@ def measure(request: HttpRequest) -> None:
         return
     try:
         data = request.META["wsgi.input"].read(settings.MAX_BODY_BYTES + 1)
+        if len(data) > settings.MAX_BODY_BYTES:
+            parsers.discard(request.META["wsgi.input"])
     except Exception as error:  # every server has its own for chunks that are not what they say
         raise UnreadablePostError("The chunks of the body could not be read.") from error
     request.META["CONTENT_LENGTH"] = str(len(data))

@@ -250,10 +250,11 @@ def again_url(back: str) -> str:
 def undo(request: Request, proposal_id: UUID) -> HttpResponse:
     """What exactly would undoing do now? And, by POST, propose it."""
     found = find(proposal_id, request.user)
-    form = UndoForm(request.POST or None)
+    is_sent = request.method == "POST"
+    form = UndoForm(request.POST if is_sent else None)
     chosen = request.POST.getlist("objects") if "divided" in request.POST else None
     refusal = " ".join(form.said_wrong())
-    if request.method == "POST" and not refusal:
+    if is_sent and form.is_valid():
         try:
             made = services.undo(
                 proposal_id=proposal_id, person=request.user, objects=chosen, **form.cleaned_data

@@ -1,6 +1,7 @@
 """The databases of an installation, before anything is stored in them."""
 
 import contextlib
+import sqlite3
 from typing import Any
 
 import psycopg
@@ -10,6 +11,14 @@ from psycopg import errors, sql
 from proposals.management.supervisor import CannotStart
 
 MAINTENANCE = ("postgres", "template1")
+NEVER_PREPARED = (
+    "This database was never prepared: `make run` or manage.py migrate does that. If there is "
+    "another, DATABASE_URL or COUNTERSIGN_DATA names it."
+)
+OF_THE_FILE = {
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT),
+}
 
 
 def require_own() -> None:
@@ -81,15 +90,24 @@ def maintenance(settings: dict[str, Any]) -> psycopg.Connection:
 
 def trouble(error: DatabaseError) -> str:
     """What keeps a command from the database, as a sentence; empty for a fault of the product."""
-    is_bare = isinstance(error.__cause__, errors.UndefinedTable)
-    if is_bare or str(error).startswith("no such table"):
-        return (
-            "This database was never prepared: `make run` or manage.py migrate does that. If there "
-            "is another, DATABASE_URL or COUNTERSIGN_DATA names it. Nothing was done."
-        )
-    if isinstance(error, OperationalError):
-        return f"The database does not answer: {plain(error)}"
-    return ""
+    cause = error.__cause__
+    if isinstance(cause, errors.UndefinedTable) or str(error).startswith("no such table"):
+        return "" if is_prepared() else NEVER_PREPARED
+    if not isinstance(error, OperationalError):
+        return ""
+    # SQLite tells what is wrong with a statement by the same class as what is wrong with a file.
+    code = getattr(cause, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF not in OF_THE_FILE:
+        return ""
+    return f"The database does not answer: {plain(error)}"
+
+
+def is_prepared() -> bool:
+    """Whether migrations were ever made here; so too where that cannot be told."""
+    try:
+        return "django_migrations" in connections[DEFAULT_DB_ALIAS].introspection.table_names()
+    except DatabaseError:
+        return True
 
 
 def plain(error: Exception) -> str:

@@ -274,15 +274,18 @@ class TestTheStandAloneProgram:
         key.write_text("nonsense\n")
         assert offline_verify.main([str(path), "--key", str(key)]) == offline_verify.WRONG_USE
 
-    @pytest.mark.parametrize("text", ["", "A page of notes.\n", "a\n5\nAAAA\n\nno signature\n"])
+    @pytest.mark.parametrize(
+        "text", ["", "A page of notes.\n", "a\n5\nAAAA\n\nno signature\n", b"\xff\xfe"]
+    )
     @pytest.mark.parametrize("option", ["--key", "--checkpoint"])
     def test_what_is_kept_and_no_key_or_checkpoint_says_nothing_about_the_export(
         self, ledger, folder, capsys, option, text
     ):
         path, kept = folder / "export.zip", folder / "kept.txt"
         path.write_bytes(made())
-        kept.write_text(text)
+        kept.write_bytes(text if isinstance(text, bytes) else text.encode())
         assert offline_verify.main([str(path), option, str(kept)]) == offline_verify.WRONG_USE
+        assert offline_verify.main([str(path), option, ""]) == offline_verify.WRONG_USE
         said = capsys.readouterr()
         assert "TAMPERED" not in said.out
         assert "Nothing was checked" in said.err

@@ -12,6 +12,7 @@ from django.db.models import Model
 from django.test.utils import CaptureQueriesContext
 
 from ledger import clock
+from ledger.canonical import digest
 from ledger.models import LedgerEntry
 from proposals import bound, checks, execution, proof, resolving, services
 from proposals.console.outcomes import OutcomePage
@@ -476,3 +477,41 @@ class TestAnUndo:
         work()
         assert toybox.colours["bear"] == "blue"
         assert fresh(undo).status == "pending"
+
+
+class TestWhatWasCheckedBeforeTheValuesAfterwardsWerePartOfIt:
+    @pytest.fixture
+    def formerly(self, monkeypatch):
+        """Checks that are stored meanwhile have the digest of the form that was."""
+
+        def digest_then(*of: Any) -> str:
+            return digest({key: value for key, value in bound.seen(*of).items() if key != "after"})
+
+        with monkeypatch.context() as patch:
+            patch.setattr(bound, "seen_digest", digest_then)
+            yield patch.undo
+
+    def test_is_written_as_it_was_approved(self, toybox, formerly):
+        proposal = approved()
+        formerly()
+        check = fresh(proposal).current_check
+        assert digest(json.loads(bound.seen_bytes(proposal, check))) == check.digest
+        claim()
+        work()
+        assert fresh(proposal).status == "committed"
+
+    def test_is_approved_afterwards(self, toybox, formerly):
+        make_person()
+        proposal = pending()
+        formerly()
+        factories.approve(proposal)
+        assert fresh(proposal).status == "approved"
+
+    @pytest.mark.parametrize("name", [name for name in CHANGED if name != "after"])
+    def test_is_held_to_all_that_was(self, toybox, formerly, name):
+        proposal = approved()
+        formerly()
+        change(proposal, name)
+        claim()
+        assert toybox.effects == []
+        assert fresh(proposal).status == "failed"

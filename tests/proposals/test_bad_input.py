@@ -270,6 +270,9 @@ class TestTable:
         agent, _ = prepared()
         assert_proposal(chunked(agent, json.dumps(body()).encode()), 201)
         assert_problem(chunked(agent, sized(256 * KIB + 1)), 413, "payload-too-large")
+        large = io.BytesIO(b" " * 900 * KIB)
+        assert_problem(chunked(agent, large), 413, "payload-too-large")
+        assert large.read() == b"", "read on, so that the next request gets through"
         assert_problem(chunked(agent, b"{"), 400, "malformed-json")
         assert_problem(chunked(agent, b""), 400, "invalid-request")
         assert_problem(chunked(agent, CutOff()), 400, "invalid-request")

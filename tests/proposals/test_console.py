@@ -677,6 +677,12 @@ class TestUndoing:
         assert box.colours["bear"] == "brown"
         assert fresh(forward).is_undone
 
+    def test_takes_an_empty_form_for_one_without_a_reason(self):
+        forward = self.committed()
+        answer = signed_in().post(address("undo", forward))
+        assert "Say why this is taken back." in Page(answer).text
+        assert not Proposal.objects.filter(compensates=forward).exists()
+
     def test_says_what_is_wrong_with_a_reason_and_proposes_nothing(self):
         forward = self.committed()
         lines = "\r\n".join(["A mix-up."] * 200)

@@ -14,7 +14,7 @@ from django.db import connection
 
 from ledger import clock
 from ledger.models import LedgerEntry
-from proposals import tokens
+from proposals import services, tokens
 from proposals.models import Agent, AgentToken
 from tests.contract import assert_problem
 from tests.factories import (
@@ -199,6 +199,8 @@ class TestCommand:
         assert not agent.grants.filter(pattern="toys.*").exists()
         owner = agent.owner.username
         assert self.run("known-bot", "--create", "--owner", owner)
+        services.set_observed(agent_id=agent.pk, is_observed=True)
+        assert self.run("known-bot", "--create", "--owner", owner, "--observe"), "as it is"
 
     def test_a_blank_name_is_named(self):
         make_person("otto", groups=())

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -36,7 +35,7 @@ class Command(BaseCommand):
         try:
             filters = Filters.parse(given | {"q": options["search"], "at": WHOLE_TIME}, clock.now())
             # The file first: what cannot be written to is not entered as taken away.
-            with new_file(named(options["output"])) as file:
+            with new_file(options["output"]) as file:
                 started = export.start(
                     filters=filters,
                     actor="system:operator",
@@ -54,14 +53,15 @@ class Command(BaseCommand):
 
 
 @contextmanager
-def new_file(output: Path) -> Iterator[BinaryIO]:
+def new_file(output: str) -> Iterator[BinaryIO]:
     """A file that was not there, and is gone again when the block raises; - is standard output."""
-    if str(output) == "-":
+    if output == "-":
         yield sys.stdout.buffer
         return
-    with output.open("xb") as file:
+    path = named(output)
+    with path.open("xb") as file:
         try:
             yield file
         except BaseException:
-            output.unlink()
+            path.unlink()
             raise

@@ -55,7 +55,7 @@ class Command(BaseCommand):
     def agent(self, options: dict[str, Any]) -> Agent:
         found = Agent.objects.filter(name=options["name"]).first()
         if found is not None:
-            refuse_for_known(options)
+            refuse_for_known(found, options)
             return found
         if not options["create"]:
             raise CommandError(f"There is no agent {options['name']!r}; --create makes one.")
@@ -69,24 +69,20 @@ class Command(BaseCommand):
         )
 
 
-def refuse_for_known(options: dict[str, Any]) -> None:
+def refuse_for_known(agent: Agent, options: dict[str, Any]) -> None:
     """What is only said of a new agent must not seem to be done to one that is there.
 
     Who runs this with `--observe` relies on it that nothing of the agent is written.
     """
-    name = options["name"]
-    if options["observe"]:
+    known = f"The agent {agent.name!r} is there already, and"
+    if options["observe"] and not agent.is_observed:
         raise CommandError(
-            f"The agent {name!r} is there already, and --observe is for a new one. Its page in the "
-            "console has it observed from now on. No token was issued."
+            f"{known} --observe is for a new one. Its page in the console has it observed from now "
+            "on. No token was issued."
         )
-    if (
-        options["owner"]
-        and not Agent.objects.filter(name=name, owner__username=options["owner"]).exists()
-    ):
+    if options["owner"] and options["owner"] != agent.owner.get_username():
         raise CommandError(
-            f"The agent {name!r} is there already, and {options['owner']!r} does not answer for "
-            "it. No token was issued."
+            f"{known} {options['owner']!r} does not answer for it. No token was issued."
         )
 
 
