@@ -55,15 +55,15 @@ GUARDS = [
     Guard(
         "the digest is made anew from the rows",
         "proposals/bound.py",
-        "    again = digest_of(proposal, check)\n    checked",
-        "    again = check.digest\n    checked",
+        "return said.checked == checked and is_its_digest(proposal, check)",
+        "return said.checked == checked",
         "tests/proposals/test_altered.py",
     ),
     Guard(
         "a digest that fits a change is not the one in the ledger",
         "proposals/bound.py",
-        "return again == check.digest and said.checked == checked",
-        "return again == check.digest",
+        "return said.checked == checked and is_its_digest(proposal, check)",
+        "return is_its_digest(proposal, check)",
         "tests/proposals/test_altered.py",
     ),
     Guard(

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from ledger import clock
 from ledger.canonical import digest
 from ledger.models import LedgerEntry
-from proposals import bound, checks, execution, proof, resolving, services
+from proposals import bound, checks, execution, gate, proof, resolving, services
 from proposals.console.outcomes import OutcomePage
 from proposals.exceptions import AlteredSince, IllegalTransition, NotEligible
 from proposals.models import Check, Evidence, Execution, Proposal, Revision, Rule
@@ -77,7 +77,10 @@ def write(model: type[Model], pk: Any, column: str, value: Any) -> None:
 def with_its_digest(proposal: Proposal) -> None:
     """Give the altered check the digest that its rows now have, and its approvals as well."""
     current = fresh(proposal)
-    again = bound.digest_of(current, current.current_check)
+    check = current.current_check
+    again = bound.seen_digest(
+        current, check.revision, gate.findings_of(check), gate.as_verdict(check)
+    )
     write(Check, current.current_check_id, "digest", again)
     for review in current.reviews.all():
         write(type(review), review.pk, "digest", again)
