@@ -26,7 +26,7 @@ from proposals.exceptions import (
 )
 from proposals.models import Proposal
 from proposals.registry import Tier, registry
-from proposals.services import revising
+from proposals.services import reasons, revising
 
 DONE = "Revision {number} was stored in your name; it is being checked."
 MOVED = (
@@ -42,7 +42,7 @@ class ValuesForm(Refusable):
 
     reason = forms.CharField(
         label="Reason",
-        max_length=revising.LONGEST_REASON,
+        max_length=reasons.LONGEST_IN_FULL,
         help_text="Why these values are better. Kept in the ledger; the agent is not told.",
         widget=forms.Textarea(attrs={"rows": 3}),
         error_messages={"required": "Say why, so that others can follow."},

@@ -232,14 +232,14 @@ class DecisionForm(Refusable):
 class UndoForm(Refusable):
     """Why something is taken back, and whether over what was changed since."""
 
-    reason = forms.CharField(required=False, max_length=2000)
+    reason = forms.CharField(required=False)
     over_conflicts = forms.BooleanField(required=False)
 
 
 class RunUndoForm(Refusable):
     """Why a whole run is taken back, and what happens to what it has not written yet."""
 
-    reason = forms.CharField(required=False, max_length=2000)
+    reason = forms.CharField(required=False)
     withdraws_open = forms.BooleanField(required=False)
     freezes = forms.BooleanField(required=False)
 

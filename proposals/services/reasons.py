@@ -4,6 +4,7 @@ from proposals import text
 from proposals.services.decisions import invalid
 
 LONGEST = 500
+LONGEST_IN_FULL = 2000  # where others decide by it
 
 
 def stated(reason: str, *, missing: str = "", longest: int = LONGEST) -> str:

@@ -16,11 +16,10 @@ from proposals.lifecycle import Status, require
 from proposals.models import Check, Proposal
 from proposals.registry import Action, registry
 from proposals.services.decisions import invalid
-from proposals.services.reasons import stated
+from proposals.services.reasons import LONGEST_IN_FULL, stated
 from proposals.services.submission import rewrite, valid_params
 from proposals.targets import wiring
 
-LONGEST_REASON = 2000
 UNCHECKED = "It is being checked at this moment; other values can be proposed once it waits again."
 UNDO = "What an undo puts back is the system's to say; reject it, and propose another write."
 OBSERVED = "Its agent is only observed, so nothing of it is written and nothing is to be edited."
@@ -52,7 +51,7 @@ def revise_as_reviewer(
     if refusal := objection(person, proposal, check):
         raise NotEligible(refusal)
     require(proposal, *EDITABLE)
-    said = stated(reason, missing="Say why, so that others can follow.", longest=LONGEST_REASON)
+    said = stated(reason, missing="Say why, so that others can follow.", longest=LONGEST_IN_FULL)
     action = action_of(proposal)
     refuse_unchanged(proposal, valid_params(action, params))
     try:

@@ -28,7 +28,7 @@ from proposals.lifecycle import OPEN, WITHOUT_A_WRITE, Status, transition
 from proposals.models import Proposal, Run, RunUndo, RunUndoStep
 from proposals.services.endings import dequeue
 from proposals.services.naming import named
-from proposals.services.reasons import stated
+from proposals.services.reasons import LONGEST_IN_FULL, stated
 from proposals.services.run_plan import (
     BLOCKED,
     UNKNOWN,
@@ -44,7 +44,6 @@ State = RunUndoStep.State
 ACTOR = "system:clock"
 SETTLED = frozenset({State.DONE, State.NOTHING})
 STUCK = frozenset({State.CONFLICT, State.FAILED, State.IMPOSSIBLE, State.BLOCKED})
-LONGEST_REASON = 2000
 SOON, LATER = timedelta(seconds=1), timedelta(seconds=10)
 
 
@@ -65,7 +64,7 @@ def undo_run(
     """
     if not rights.has(person, rights.UNDO):
         raise NotEligible("Undoing takes a right that you do not have; an operator has it.")
-    reason = stated(reason, missing="Say why this run is taken back.", longest=LONGEST_REASON)
+    reason = stated(reason, missing="Say why this run is taken back.", longest=LONGEST_IN_FULL)
     run = Run.objects.select_related("agent").filter(pk=run_id).first()
     if run is None:
         raise NotFound

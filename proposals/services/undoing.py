@@ -24,6 +24,7 @@ from proposals.lifecycle import Status
 from proposals.models import Agent, Execution, Proposal
 from proposals.registry import Call, Conflict, Preview, registry
 from proposals.services.decisions import invalid
+from proposals.services.reasons import LONGEST_IN_FULL, stated
 from proposals.services.storing import revise, store
 from proposals.services.submission import known, lock_own, require_open_intake
 
@@ -124,8 +125,7 @@ def undo(
     """
     if not ownership.may_ask_for_undo(person, find(proposal_id)):
         raise NotEligible("Undoing takes a right that you do not have; an operator has it.")
-    if not reason.strip():
-        raise invalid("reason", "required", "Say why this is taken back.")
+    said = stated(reason, missing="Say why this is taken back.", longest=LONGEST_IN_FULL)
     found = preview_of(proposal_id, objects)
     conflicts = found.conflicts if over_conflicts else ()
     name = person.get_full_name() or person.get_username()
@@ -135,7 +135,7 @@ def undo(
         proposal = compensating(
             forward,
             proposer=person,
-            rationale=reason.strip(),
+            rationale=said,
             author=author,
             author_name=name,
             objects=objects,
@@ -145,7 +145,7 @@ def undo(
         if conflicts:
             first = proposal.revision()
             params = registry.get(proposal.action).over_conflicts(first.params, conflicts)
-            revise(proposal, author, name, params, reason.strip(), [], {})
+            revise(proposal, author, name, params, said, [], {})
     return proposal
 
 

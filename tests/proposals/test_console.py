@@ -689,7 +689,7 @@ class TestUndoing:
         answer = signed_in().post(address("undo", forward), {"reason": lines})
         page = Page(answer)
         assert "Nothing was proposed." in page.text
-        assert "at most 2000 characters" in page.text
+        assert "A reason has at most 2,000 characters; this one has" in page.text
         assert not Proposal.objects.filter(compensates=forward).exists()
 
     def test_marks_conflicts_field_by_field_and_offers_to_go_over_them(self):
