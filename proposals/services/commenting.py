@@ -12,9 +12,8 @@ from proposals.exceptions import AlreadyDecided, IllegalTransition, NotEligible,
 from proposals.lifecycle import OPEN, Status, require
 from proposals.models import Proposal, Resolution, Review
 from proposals.policy import Effect
-from proposals.services.decisions import doubted, invalid, let_through
-
-LONGEST_REASON = 500
+from proposals.services.decisions import doubted, let_through
+from proposals.services.reasons import stated
 
 
 @transaction.atomic
@@ -55,12 +54,9 @@ def lock(proposal_id: UUID) -> Proposal:
 
 def complete(comment: Review, person: Any, reason: str) -> str:
     """The reason as it is kept; only about one's own comment may it be left out."""
-    said = reason.strip()
-    if len(said) > LONGEST_REASON:
-        raise invalid("reason", "too-long", f"A reason has at most {LONGEST_REASON} characters.")
-    if not said and seats.person(person) != seats.person(comment.reviewer):
-        raise invalid("reason", "required", "Say why it is resolved: it is not your own comment.")
-    return said
+    is_own = seats.person(person) == seats.person(comment.reviewer)
+    missing = "" if is_own else "Say why it is resolved: it is not your own comment."
+    return stated(reason, missing=missing)
 
 
 def store(

@@ -9,7 +9,7 @@ from django.db import transaction
 
 from ledger import clock
 from ledger.canonical import digest
-from proposals import bound, settling
+from proposals import bound, settling, touched
 from proposals.exceptions import (
     ActionError,
     IllegalTransition,
@@ -136,7 +136,9 @@ def enter(
         proposal,
         Status.COMMITTED,
         at=now,
-        body=facts | {"evidence": "receipt", "result": digest(outcome.result)},
+        body=facts
+        | {"evidence": "receipt", "result": digest(outcome.result), "after": digest(outcome.after)}
+        | touched.said(proposal, execution.of_check.revision.params, outcome.after),
         result=outcome.result,
         error=None,
         reason="",

@@ -7,6 +7,7 @@ from django.contrib.auth.models import Group
 
 from budgets.models import Budget, Reservation
 from ledger import clock
+from ledger.canonical import digest
 from ledger.models import LedgerEntry
 from proposals import execution, services, settling
 from proposals.models import Execution, Proposal, Rule
@@ -339,6 +340,8 @@ class TestReconcile:
         services.reconcile(proposal_id=unknown.pk, person=olga, reason="Asked the target.")
         assert fresh(unknown).status == "committed"
         assert services.preview_undo(proposal_id=unknown.pk).preview is not None
+        said = LedgerEntry.objects.filter(kind="proposal.committed").latest("at").body
+        assert said["after"] == digest(attempt().after), "as of every other commit"
 
     def test_without_a_receipt_the_key_is_voided_first(self, unknown, toybox):
         toybox.receipts.clear()
