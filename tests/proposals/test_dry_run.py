@@ -1,5 +1,7 @@
 """Dry runs: the answer of submit and check, and nothing left behind but that it was asked."""
 
+from types import SimpleNamespace
+
 import pytest
 from django.test import override_settings
 
@@ -181,12 +183,19 @@ class TestRefusing:
         assert fresh(done).status == "committed"
 
     @override_settings(DRY_RUNS_PER_MINUTE=2)
-    def test_a_flood_is_shed(self, client):
+    def test_a_flood_is_shed_until_the_next_minute_of_the_clock(self, client, monkeypatch):
+        start = 60 * 30_000_000
+        moments = [start + 20]
+        monkeypatch.setattr(dry_runs, "time", SimpleNamespace(time=lambda: moments[0]))
         for _ in range(2):
             ask(client)
         refused = assert_problem(client.propose(dry_run=True), 429, "rate-limited")
-        assert 1 <= refused["retry_after"] <= 60
-        assert LedgerEntry.objects.filter(kind="proposal.dry_run").count() == 2
+        assert refused["retry_after"] == 40
+        moments[0] = start + 59
+        assert client.propose(dry_run=True).status_code == 429
+        moments[0] = start + 60
+        ask(client)
+        assert LedgerEntry.objects.filter(kind="proposal.dry_run").count() == 3
         assert client.propose(key=new_key()).status_code == 201, "proposing is something else"
 
     def test_a_budget_that_has_just_refused_sheds_it_too(self, client):
