@@ -27,6 +27,11 @@ UNCLEAR, REFUSED_EARLY = "outcome-unclear", "refused-early"
 WITHOUT_EVIDENCE = "It reported success without any evidence of it."
 DIED = "The worker that sent it ended before it heard an answer."
 End = Exchange.End
+FAILURES = {
+    End.REFUSED: "target-refused",
+    End.ABSENT: "not-applied",
+    End.UNSENT: "target-unavailable",
+}
 
 
 def settle(claim: Claim, outcome: Outcome) -> None:
@@ -58,24 +63,55 @@ def settle_with_evidence(claim: Claim, outcome: Outcome) -> None:
         late_evidence(proposal, claim.execution, now, end=End.APPLIED, evidence=outcome.evidence)
         return
     exchanges.finish(claim.execution, End.APPLIED, now, evidence=outcome.evidence)
+    become_committed(
+        proposal,
+        outcome,
+        now,
+        body=facts_of(claim.execution)
+        | known_by(claim, outcome.evidence)
+        | touched.said(proposal, claim.params, outcome.after),
+        actor=ACTOR,
+    )
+    crashpoints.reach("settle.written")
+
+
+def become_committed(
+    proposal: Proposal, outcome: Outcome, now: datetime, *, body: dict[str, Any], **who: str
+) -> None:
+    """The one door of a locked proposal to `committed`, whoever knows that it was written.
+
+    Enters the digests of what was written beside `body`; a compensating write takes back what it
+    covers. `who` is the actor, with a name where it is a person. Raises IllegalTransition.
+    """
     transition(
         proposal,
         Status.COMMITTED,
-        actor=ACTOR,
         at=now,
-        body=facts_of(claim.execution)
-        | {"result": digest(outcome.result), "after": digest(outcome.after)}
-        | known_by(claim, outcome.evidence)
-        | touched.said(proposal, claim.params, outcome.after),
+        body=body | {"result": digest(outcome.result), "after": digest(outcome.after)},
         result=outcome.result,
         error=None,
         reason="",
         rechecks=0,
         committed_at=now,
+        **who,
     )
     if proposal.compensates_id:
         mark_undone(proposal, now)
-    crashpoints.reach("settle.written")
+
+
+def become_not_applied(
+    proposal: Proposal, detail: str, now: datetime, *, body: dict[str, Any], **who: str
+) -> None:
+    """Say of a locked unknown outcome that it was not written; a person may retry."""
+    transition(
+        proposal,
+        Status.FAILED,
+        at=now,
+        body=body,
+        reason=detail,
+        error={"code": FAILURES[End.ABSENT], "detail": detail, "retryable": True},
+        **who,
+    )
 
 
 def resolution(claim: Claim, now: datetime) -> dict[str, Any]:
@@ -187,13 +223,6 @@ def give_back(claim: Claim, reason: str, *, found: dict[str, Any] | None = None)
         has_moved=proposal.has_moved or found is not None,
     )
     bell.ring_check(proposal.pk)
-
-
-FAILURES = {
-    End.REFUSED: "target-refused",
-    End.ABSENT: "not-applied",
-    End.UNSENT: "target-unavailable",
-}
 
 
 @transaction.atomic

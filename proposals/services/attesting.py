@@ -5,6 +5,7 @@ that they did. Above an amount two independent people must find the same. Nobody
 their own agent wrote.
 """
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -18,7 +19,7 @@ from ledger import clock, entries
 from ledger.canonical import digest
 from proposals import attempts, bound, breakers, rights, seats, settling, text, touched
 from proposals.exceptions import IllegalTransition, InvalidRequest, NotEligible, NotFound
-from proposals.lifecycle import Status, require, transition
+from proposals.lifecycle import Status, require
 from proposals.models import Attestation, Breaker, Execution, Proposal
 from proposals.registry import Action, Outcome, registry
 from proposals.services.decisions import invalid, require_recent
@@ -210,15 +211,12 @@ def settle(
     if given.finding == Finding.APPLIED:
         settle_applied(proposal, execution, given, evidence, facts, now)
         return
-    detail = "People looked at the target: it was not written."
     close(execution, now, status=Execution.Status.FAILED, evidence=evidence)
-    transition(
+    settling.become_not_applied(
         proposal,
-        Status.FAILED,
-        at=now,
+        "People looked at the target: it was not written.",
+        now,
         body=facts,
-        reason=detail,
-        error={"code": "not-applied", "detail": detail, "retryable": True},
         **actor_of(given.person),
     )
 
@@ -232,35 +230,24 @@ def settle_applied(
     now: datetime,
 ) -> None:
     outcome = attested_outcome(proposal, execution, given.reference)
+    if outcome.after:
+        objects = touched.said(proposal, execution.of_check.revision.params, outcome.after)
+    else:
+        outcome = replace(outcome, after=execution.of_check.after or {})
+        objects = touched.of_check(proposal, execution.of_check)
     compensation = outcome.compensation
-    after = outcome.after or execution.of_check.after or {}
-    objects = (
-        touched.said(proposal, execution.of_check.revision.params, outcome.after)
-        if outcome.after
-        else touched.of_check(proposal, execution.of_check)
-    )
     close(
         execution,
         now,
         status=Execution.Status.COMMITTED,
         result=outcome.result,
-        after=after,
+        after=outcome.after,
         compensation=compensation.as_json() if compensation else None,
         evidence=evidence,
     )
-    transition(
-        proposal,
-        Status.COMMITTED,
-        at=now,
-        body=facts | {"result": digest(outcome.result), "after": digest(after)} | objects,
-        result=outcome.result,
-        error=None,
-        reason="",
-        committed_at=now,
-        **actor_of(given.person),
+    settling.become_committed(
+        proposal, outcome, now, body=facts | objects, **actor_of(given.person)
     )
-    if proposal.compensates_id:
-        settling.mark_undone(proposal, now)
 
 
 def attested_outcome(proposal: Proposal, execution: Execution, reference: str) -> Outcome:

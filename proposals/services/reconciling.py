@@ -8,7 +8,6 @@ from uuid import UUID
 from django.db import transaction
 
 from ledger import clock
-from ledger.canonical import digest
 from proposals import bound, settling, touched
 from proposals.exceptions import (
     ActionError,
@@ -17,7 +16,7 @@ from proposals.exceptions import (
     NotFound,
     TargetUnavailable,
 )
-from proposals.lifecycle import Status, require, transition
+from proposals.lifecycle import Status, require
 from proposals.models import Execution, Proposal
 from proposals.registry import Outcome, registry
 from proposals.services import attesting
@@ -49,11 +48,7 @@ def reconcile(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
         require(proposal, Status.UNKNOWN)
         now = clock.now()
         close(proposal, execution, outcome, now)
-        who = {
-            "actor": f"user:{person.pk}",
-            "actor_name": person.get_full_name() or person.get_username(),
-        }
-        enter(proposal, execution, outcome, now, reason=said, **who)
+        enter(proposal, execution, outcome, now, reason=said, **attesting.actor_of(person))
     return proposal
 
 
@@ -116,34 +111,19 @@ def enter(
     now: datetime,
     *,
     reason: str,
-    **who: Any,
+    **who: str,
 ) -> None:
     """Say what came of the proposal, in its status and in the ledger."""
-    facts = {"attempt": execution.attempt, "key": execution.key, "reason": reason}
+    facts: dict[str, Any] = {
+        "attempt": execution.attempt,
+        "key": execution.key,
+        "reason": reason,
+    }
     if outcome is None:
-        detail = "The target was asked: it was not written."
-        transition(
-            proposal,
-            Status.FAILED,
-            at=now,
-            body=facts | {"evidence": "key voided"},
-            reason=detail,
-            error={"code": "not-applied", "detail": detail, "retryable": True},
-            **who,
-        )
+        facts |= {"evidence": "key voided"}
+        said = "The target was asked: it was not written."
+        settling.become_not_applied(proposal, said, now, body=facts, **who)
         return
-    transition(
-        proposal,
-        Status.COMMITTED,
-        at=now,
-        body=facts
-        | {"evidence": "receipt", "result": digest(outcome.result), "after": digest(outcome.after)}
-        | touched.said(proposal, execution.of_check.revision.params, outcome.after),
-        result=outcome.result,
-        error=None,
-        reason="",
-        committed_at=now,
-        **who,
-    )
-    if proposal.compensates_id:
-        settling.mark_undone(proposal, now)
+    facts |= {"evidence": "receipt"}
+    facts |= touched.said(proposal, execution.of_check.revision.params, outcome.after)
+    settling.become_committed(proposal, outcome, now, body=facts, **who)
