@@ -139,16 +139,26 @@ def take(execution_id: UUID | str) -> Claim | None:
     )
     if execution is None:
         return None
-    had_intent = execution.intended_at is not None
-    if had_intent and not execution.is_transactional:
+    if execution.intended_at is not None and not execution.is_transactional:
         settling.left_behind(proposal, execution, now)
         return None
+    return None if is_stopped(proposal, execution, now) else claimed(proposal, execution, now)
+
+
+def is_stopped(proposal: Proposal, execution: Execution, now: datetime) -> bool:
+    """Whether it waits for a freeze to be lifted, or for a target that is left alone."""
     if stop := freezing.stop_for(proposal):
         hold(proposal, execution, now, stop, settings.HELD_RETRY_SECONDS)
-        return None
+        return True
     if closed := breakers.standing(execution.target, now, is_new=True):
         hold(proposal, execution, now, closed.reason, (closed.until - now).total_seconds())
-        return None
+        return True
+    return False
+
+
+def claimed(proposal: Proposal, execution: Execution, now: datetime) -> Claim | None:
+    """Claim a due row for this worker, with what objects to writing it; None if it has to wait."""
+    had_intent = execution.intended_at is not None
     refusal = objection(proposal, execution, now)
     if not refusal:
         now, shortage = counted(proposal, execution, now, books=not had_intent)

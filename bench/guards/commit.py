@@ -155,8 +155,8 @@ GUARDS = [
         "a freeze stops the claim",
         "proposals/execution.py",
         "    if stop := freezing.stop_for(proposal):\n        hold(proposal, "
-        "execution, now, stop, settings.HELD_RETRY_SECONDS)\n        return None",
-        "    if False:\n        return None",
+        "execution, now, stop, settings.HELD_RETRY_SECONDS)\n        return True",
+        "    if False:\n        return True",
         "tests/proposals/test_budgets.py",
     ),
     Guard(
@@ -274,7 +274,7 @@ GUARDS = [
     Guard(
         "an intent without an answer is unknown, and not sent again",
         "proposals/execution.py",
-        "if had_intent and not execution.is_transactional:",
+        "if execution.intended_at is not None and not execution.is_transactional:",
         "if False:",
         "tests/proposals/test_outcomes.py",
     ),
