@@ -1,14 +1,17 @@
 """One key, one effect: what makes an agent's repeated request a no-op.
 
 Receiving is local, so there are no recovery points: the key's row is inserted first, in the same
-transaction as all it stands for. A parallel repeat waits at the unique index for the first to
-finish, and then replays it. A refusal rolls back, and gives the key back with everything else.
-(Protocols page, Idempotency record.)
+transaction as all it stands for. A parallel repeat waits for the first to finish, and then replays
+it: on PostgreSQL at the unique index; on SQLite, where every request waits for the one writer and
+cannot tell whom it waits for, in front of the database. A refusal rolls back, and gives the key
+back with everything else. (Protocols page, Idempotency record.)
 """
 
 import hashlib
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +23,7 @@ from proposals.models import Agent, IdempotencyKey, Proposal
 
 KEY = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]{0,253}[\x21-\x7e])?")
 LOCK_NOT_AVAILABLE = "55P03"
+LONGEST_WAIT_SECONDS = 2
 
 
 class IdempotencyKeyMissing(InvalidRequest):
@@ -32,6 +36,31 @@ class IdempotencyKeyInvalid(InvalidRequest):
     """An Idempotency-Key is 1 to 255 printable ASCII characters."""
 
     code = "idempotency-key-invalid"
+
+
+class InFlight:
+    """The keys that this process is storing at the moment."""
+
+    def __init__(self) -> None:
+        self.keys: set[tuple[UUID, str]] = set()
+        self.changed = threading.Condition()
+
+    @contextmanager
+    def alone(self, key: tuple[UUID, str]) -> Iterator[None]:
+        """No two at a time for one key. Raises IdempotencyInFlight after the longest wait."""
+        with self.changed:
+            if not self.changed.wait_for(lambda: key not in self.keys, LONGEST_WAIT_SECONDS):
+                raise IdempotencyInFlight
+            self.keys.add(key)
+        try:
+            yield
+        finally:
+            with self.changed:
+                self.keys.remove(key)
+                self.changed.notify_all()
+
+
+in_flight = InFlight()
 
 
 def parse_key(header: str | None) -> str:
@@ -64,6 +93,20 @@ def once(
     Raises IdempotencyKeyReused for another request under the same key, and IdempotencyInFlight
     when the first is still being stored after two seconds.
     """
+    if connection.vendor == "postgresql":
+        return find_or_write(agent, key, fingerprint, proposal_id, write, before)
+    with in_flight.alone((agent.pk, key)):
+        return find_or_write(agent, key, fingerprint, proposal_id, write, before)
+
+
+def find_or_write(
+    agent: Agent,
+    key: str,
+    fingerprint: str,
+    proposal_id: UUID,
+    write: Callable[[], Proposal],
+    before: Callable[[], None],
+) -> tuple[Proposal, bool]:
     earlier = find(agent, key, fingerprint)
     if earlier is not None:
         return earlier, True
@@ -111,7 +154,7 @@ def find(agent: Agent, key: str, fingerprint: str) -> Proposal | None:
 
 
 def wait_at_most_two_seconds() -> None:
-    """A repeat must not wait for its first for ever. SQLite waits for its one writer anyway."""
+    """A repeat must not wait for its first for ever."""
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '2s'")
+            cursor.execute(f"SET LOCAL lock_timeout = '{LONGEST_WAIT_SECONDS}s'")

@@ -206,4 +206,20 @@ GUARDS = [
         "",
         "tests/chaos/test_six_writers.py",
     ),
+    Guard(
+        "a repeat of what is being stored waits two seconds, on SQLite",
+        "proposals/idempotency.py",
+        "            if not self.changed.wait_for(lambda: key not in self.keys, LONGEST_WAIT_SECONDS):\n"
+        "                raise IdempotencyInFlight\n",
+        "",
+        "tests/proposals/test_idempotency.py",
+    ),
+    Guard(
+        "a repeat of what is being stored waits two seconds, on PostgreSQL",
+        "proposals/idempotency.py",
+        "    wait_at_most_two_seconds()\n",
+        "",
+        "tests/proposals/test_idempotency.py",
+        on_postgresql=True,
+    ),
 ]

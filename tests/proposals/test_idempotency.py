@@ -226,8 +226,6 @@ class TestRaces:
 
 class TestInFlight:
     def test_a_repeat_waits_two_seconds_and_is_told(self, toybox):
-        if connection.vendor != "postgresql":
-            pytest.skip("SQLite has one writer, for whom every request waits, whatever its key.")
         token = token_for(make_agent())
         AgentClient(token).get("/me")
 
@@ -243,8 +241,9 @@ class TestInFlight:
             problem = assert_problem(second, 409, "idempotency-in-flight")
             assert (second["Retry-After"], problem["retry_after"]) == ("1", 1)
             assert 1.8 < waited < 2.6
-            other = AgentClient(token).propose(key="other", run="other")
-            assert_proposal(other, 201)
+            if connection.vendor == "postgresql":  # SQLite has one writer, whom every key waits for
+                other = AgentClient(token).propose(key="other", run="other")
+                assert_proposal(other, 201)
             release.set()
             assert_proposal(first.result(10)[0], 201)
         third = propose()
