@@ -11,7 +11,7 @@ import hashlib
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -75,6 +75,20 @@ def parse_key(header: str | None) -> str:
 def fingerprint(operation: str, body: Any) -> str:
     """What "the same request" means: the operation and its body's RFC 8785 form."""
     return hashlib.sha256(canonical([operation, body])).hexdigest()
+
+
+@contextmanager
+def reuse_first(agent: Agent, header: str | None, operation: str, body: Any) -> Iterator[None]:
+    """Around whatever reads a body: of a used key its reuse is told, not what is wrong with this.
+
+    Raises IdempotencyKeyReused in place of InvalidRequest where the key was used for another body.
+    """
+    try:
+        yield
+    except InvalidRequest:
+        with suppress(InvalidRequest):  # without a sound key there is nothing to look up
+            find(agent, parse_key(header), fingerprint(operation, body))
+        raise
 
 
 def once(

@@ -209,7 +209,8 @@ GUARDS = [
     Guard(
         "a repeat of what is being stored waits two seconds, on SQLite",
         "proposals/idempotency.py",
-        "            if not self.changed.wait_for(lambda: key not in self.keys, LONGEST_WAIT_SECONDS):\n"
+        "            if not self.changed.wait_for(lambda: key not in self.keys, "
+        "LONGEST_WAIT_SECONDS):\n"
         "                raise IdempotencyInFlight\n",
         "",
         "tests/proposals/test_idempotency.py",

@@ -53,6 +53,9 @@ Rationale = Annotated[str, Field(min_length=1, max_length=2000)]
 class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    def require_sense(self) -> None:
+        """Raise InvalidRequest for what no field says by itself."""
+
 
 class EvidenceIn(Shape):
     """One thing the agent knew."""
@@ -98,6 +101,15 @@ class RevisionIn(Shape):
     rationale: Rationale | None = None
     evidence: Evidence | None = None
 
+    @property
+    def changes(self) -> dict[str, Any]:
+        sent = self.model_dump(exclude_unset=True).items()
+        return {name: value for name, value in sent if value is not None}
+
+    def require_sense(self) -> None:
+        if not self.changes:
+            raise InvalidRequest("Send at least one of params, rationale and evidence.")
+
 
 class UndoIn(Shape):
     """Why a commit should be taken back."""
@@ -128,9 +140,11 @@ def read(shape: type[AnyShape], data: Any) -> AnyShape:
     if not isinstance(data, dict):
         raise InvalidRequest("The body must be a JSON object.")
     try:
-        return shape.model_validate(data)
+        found = shape.model_validate(data)
     except ValidationError as error:
         raise InvalidRequest(
             "The request does not have the documented shape.",
             errors=[pointer(fault) for fault in faults(error)],
         ) from None
+    found.require_sense()
+    return found

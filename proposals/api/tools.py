@@ -161,7 +161,8 @@ Done = tuple[UUID, bool]
 
 def propose(request: Request, name: str, arguments: dict[str, Any]) -> Done:
     key = taken_key(arguments)
-    asked = shapes.read(shapes.WriteIn, arguments)
+    with idempotency.reuse_first(agent_of(request), key, "submit", {"action": name, **arguments}):
+        asked = shapes.read(shapes.WriteIn, arguments)
     proposal, replayed = services.submit(
         agent=agent_of(request),
         key=key,

@@ -4,7 +4,8 @@ import base64
 import binascii
 import io
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, Self
 from uuid import UUID
 
 from django.conf import settings
@@ -56,6 +57,26 @@ def body(request: Request, shape: type[shapes.AnyShape]) -> shapes.AnyShape:
     return shapes.read(shape, request.data if request.data is not None else {})
 
 
+@dataclass(frozen=True)
+class Keyed(Generic[shapes.AnyShape]):
+    """What is asked for under an idempotency key."""
+
+    asked: shapes.AnyShape
+    key: str
+    fingerprint: str
+
+    @classmethod
+    def read(cls, request: Request, shape: type[shapes.AnyShape], operation: str) -> Self:
+        """Raises InvalidRequest for a body that is not in its shape, and for a key that is none;
+        IdempotencyKeyReused before either where the key was used for another body.
+        """
+        header, sent = request.headers.get("Idempotency-Key"), request.data or {}
+        with idempotency.reuse_first(agent_of(request), header, operation, sent):
+            asked = body(request, shape)
+        key = idempotency.parse_key(header)
+        return cls(asked, key, idempotency.fingerprint(operation, sent))
+
+
 def shown(
     request: Request, proposal_id: UUID, status: int = 200, *, replayed: bool = False
 ) -> Response:
@@ -83,16 +104,15 @@ def created(request: Request, proposal: Proposal, *, replayed: bool) -> Response
 class Proposals(AgentView):
     @extend_schema(**docs.SUBMIT)
     def post(self, request: Request) -> Response:
-        asked = body(request, shapes.ProposalIn)
-        key = idempotency.parse_key(request.headers.get("Idempotency-Key"))
-        submission = services.Submission(**asked.model_dump(exclude={"dry_run"}))
-        if asked.dry_run:
+        sent = Keyed.read(request, shapes.ProposalIn, "submit")
+        submission = services.Submission(**sent.asked.model_dump(exclude={"dry_run"}))
+        if sent.asked.dry_run:
             found = services.dry_run(agent=agent_of(request), submission=submission)
             return Response(dry_runs.as_json(found))
         proposal, replayed = services.submit(
             agent=agent_of(request),
-            key=key,
-            fingerprint=idempotency.fingerprint("submit", request.data),
+            key=sent.key,
+            fingerprint=sent.fingerprint,
             submission=submission,
         )
         return created(request, proposal, replayed=replayed)
@@ -179,21 +199,13 @@ class OneProposal(AgentView):
 class Revisions(AgentView):
     @extend_schema(**docs.AMEND)
     def post(self, request: Request, proposal_id: str) -> Response:
-        asked = body(request, shapes.RevisionIn)
-        changes = {
-            name: value
-            for name, value in asked.model_dump(exclude_unset=True).items()
-            if value is not None
-        }
-        if not changes:
-            raise InvalidRequest("Send at least one of params, rationale and evidence.")
-        key = idempotency.parse_key(request.headers.get("Idempotency-Key"))
+        sent = Keyed.read(request, shapes.RevisionIn, f"amend {UUID(proposal_id)}")
         proposal, replayed = services.amend(
             agent=agent_of(request),
             proposal_id=UUID(proposal_id),
-            key=key,
-            fingerprint=idempotency.fingerprint(f"amend {UUID(proposal_id)}", request.data),
-            changes=changes,
+            key=sent.key,
+            fingerprint=sent.fingerprint,
+            changes=sent.asked.changes,
         )
         return created(request, proposal, replayed=replayed)
 
@@ -209,14 +221,13 @@ class Withdraw(AgentView):
 class Undo(AgentView):
     @extend_schema(**docs.UNDO)
     def post(self, request: Request, proposal_id: str) -> Response:
-        asked = body(request, shapes.UndoIn)
-        key = idempotency.parse_key(request.headers.get("Idempotency-Key"))
+        sent = Keyed.read(request, shapes.UndoIn, f"undo {UUID(proposal_id)}")
         proposal, replayed = services.undo_by_agent(
             agent=agent_of(request),
             proposal_id=UUID(proposal_id),
-            key=key,
-            fingerprint=idempotency.fingerprint(f"undo {UUID(proposal_id)}", request.data or {}),
-            rationale=asked.rationale,
+            key=sent.key,
+            fingerprint=sent.fingerprint,
+            rationale=sent.asked.rationale,
         )
         return created(request, proposal, replayed=replayed)
 

@@ -340,6 +340,26 @@ class TestRepeats:
         assert b"bear" not in refused.content
         assert rows() == before
 
+    @pytest.mark.parametrize("other", [{"colour": "blue"}, {}, [], {"params": 7, "rationale": ""}])
+    def test_a_used_key_is_told_before_what_is_wrong_with_the_other_body(self, other):
+        committed = make_checked(run="a")
+        pending = make_checked(agent=committed.agent, params=painting(tier="medium"))
+        agent = client_for(committed.agent)
+        posts = {
+            "/proposals": body(run="b"),
+            f"/proposals/{pending.pk}/revisions": {"rationale": "Better."},
+            f"/proposals/{committed.pk}/undo": {"rationale": "Better."},
+        }
+        for number, (path, data) in enumerate(posts.items()):
+            assert_proposal(agent.post(path, data, key=f"key of {number}"), 201)
+            before = rows()
+            refused = agent.post(path, other, key=f"key of {number}")
+            assert_problem(refused, 422, "idempotency-key-reused")
+            if not (other == {} and path.endswith("/undo")):  # for an undo, no body is sound
+                assert agent.post(path, other, key="new").status_code == 400
+                assert_problem(agent.post(path, other, key="nö"), 400, "invalid-request")
+            assert rows() == before
+
     def test_a_key_used_on_one_endpoint_is_taken_on_all(self):
         committed = make_checked(run="a")
         pending = make_checked(agent=committed.agent, params=painting(tier="medium"))

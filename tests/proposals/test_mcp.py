@@ -238,6 +238,7 @@ class TestTheKey:
         asking = model()
         asking.propose()
         refused(asking.propose(params=painting("red")), "idempotency-key-reused")
+        refused(asking.propose(rationale=7), "idempotency-key-reused")
         assert Proposal.objects.count() == 1
 
     @pytest.mark.parametrize(
