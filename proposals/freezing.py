@@ -53,6 +53,15 @@ def is_everything_frozen() -> bool:
     return in_force().filter(scope=Freeze.Scope.EVERYTHING).exists()
 
 
+def is_suspended(proposal: Proposal) -> bool:
+    """Whether its agent is, and it was not a person who asked for it: then it is not even checked.
+
+    A freeze stops writes alone; what it covers is checked, so that people may look and decide.
+    """
+    asks = proposal.agent if proposal.proposer_id is None else None
+    return asks is not None and asks.is_suspended
+
+
 def stop_for(proposal: Proposal, freezes: list[Freeze] | None = None) -> str:
     """What stops this proposal now, as a sentence; empty when nothing does.
 
@@ -60,7 +69,7 @@ def stop_for(proposal: Proposal, freezes: list[Freeze] | None = None) -> str:
     give what is `in_force` once.
     """
     if proposal.agent is not None and proposal.proposer_id is None:
-        if proposal.agent.is_suspended:
+        if is_suspended(proposal):
             return f"The agent {proposal.agent.name} is suspended."
         if proposal.agent.is_observed:
             return f"The agent {proposal.agent.name} is only observed."
