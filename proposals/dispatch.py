@@ -40,7 +40,7 @@ def check_and_commit(proposal_id: UUID | str) -> None:
 
 def commit(execution_id: UUID | str) -> None:
     """Take one execution as far as it will go, if its agent has not its share under way."""
-    asked = Proposal.objects.filter(executions=execution_id)
+    asked = Proposal.objects.filter(executions__pk=execution_id)
     with shares.place(asked, execution_id) as is_free:
         if is_free:
             execution.run(execution_id)

@@ -34,7 +34,7 @@ LEASE = timedelta(seconds=60)  # longer than any task may take (CELERY_TASK_TIME
 def place(asked: QuerySet[Proposal], row_id: UUID | str) -> Iterator[bool]:
     """Whether a row of this proposal may be worked on now, and its place while the block lasts."""
     agent_id, is_slow = look(asked)
-    until = take(agent_id, str(row_id)) if is_slow else ""
+    until = take(agent_id, str(row_id)) if agent_id and is_slow else ""
     if until is None:
         yield False
         return
@@ -48,9 +48,9 @@ def place(asked: QuerySet[Proposal], row_id: UUID | str) -> Iterator[bool]:
 
 
 def look(asked: QuerySet[Proposal]) -> tuple[UUID | None, bool]:
-    """The agent that asks for this, and whether its work took its time lately."""
+    """The agent that asks for this, if no person does; and whether its work took its time lately."""
     is_slow = ExpressionWrapper(Q(agent__share__slow_until__gt=clock.Now()), BooleanField())
-    found: Any = asked.filter(proposer=None).values_list("agent", is_slow)[:1]
+    found: Any = asked.values_list("agent", is_slow)[:1]
     return next(((agent_id, bool(slow)) for agent_id, slow in found), (None, False))
 
 
@@ -83,7 +83,7 @@ def give_back(agent_id: UUID, row_id: str, until: str, seconds: float) -> None:
 
 def ring_next(agent_id: UUID, under_way: list[str], now: datetime) -> None:
     """Ring once for what this agent has waiting: what is to be written, before what is checked."""
-    proposals = Proposal.objects.filter(agent=agent_id, proposer=None)
+    proposals = Proposal.objects.filter(agent=agent_id)
     due = Execution.objects.due(now).filter(proposal__in=proposals).exclude(pk__in=under_way)
     if execution := due.order_by("run_after").first():
         bell.ring_execution(execution.pk)
