@@ -69,7 +69,7 @@ def stop_for(proposal: Proposal, freezes: list[Freeze] | None = None) -> str:
     give what is `in_force` once.
     """
     if proposal.agent is not None and proposal.proposer_id is None:
-        if is_suspended(proposal):
+        if proposal.agent.is_suspended:
             return f"The agent {proposal.agent.name} is suspended."
         if proposal.agent.is_observed:
             return f"The agent {proposal.agent.name} is only observed."

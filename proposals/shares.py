@@ -27,7 +27,9 @@ from proposals.models import Execution, Proposal, Share
 
 SLOW_SECONDS = 0.5
 REMEMBERED = timedelta(seconds=60)
-LEASE = timedelta(seconds=60)  # longer than any task may take (CELERY_TASK_TIME_LIMIT)
+# Longer than any deadline of what is reached outside. The place of a worker that died is missed for
+# so long; of what takes longer yet, one more is begun.
+LEASE = timedelta(seconds=30)
 
 
 @contextmanager
@@ -48,7 +50,7 @@ def place(asked: QuerySet[Proposal], row_id: UUID | str) -> Iterator[bool]:
 
 
 def look(asked: QuerySet[Proposal]) -> tuple[UUID | None, bool]:
-    """The agent that asks for this, if no person does; and whether its work took its time lately."""
+    """The agent that asks for this, if no person does; and whether its work is slow of late."""
     is_slow = ExpressionWrapper(Q(agent__share__slow_until__gt=clock.Now()), BooleanField())
     found: Any = asked.values_list("agent", is_slow)[:1]
     return next(((agent_id, bool(slow)) for agent_id, slow in found), (None, False))
