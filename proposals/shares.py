@@ -3,10 +3,9 @@
 What is quick needs no place: it costs one look. Of an agent whose work took its time lately, only
 so much is done at once over all processes (`SLOW_WORK_PER_AGENT`). It is remembered for ten times
 as long as the work took, and a minute at most: a hiccup is soon forgotten, and who is slow for good
-seldom begins anything without a place. A bell that
-comes while its places are taken is dropped: the row is the queue. Whoever gives a place back rings
-for what its agent has waiting, and the clock finds the rest. So a slow target costs the agents that
-write to it, and leaves workers for all others.
+seldom begins anything without a place. A bell that comes while the places are taken is dropped: the
+row is the queue. Whoever gives a place back rings for what its agent has waiting, and the clock
+finds the rest. So a slow target costs the agents that write to it, and leaves workers for others.
 
 A place is no lock: it lapses by the database's clock if its process dies, and one too many would
 cost others a moment and nothing else. Work that people ask for, undo above all, needs none.
@@ -27,7 +26,7 @@ from ledger import clock
 from proposals import bell
 from proposals.models import Execution, Proposal, Share
 
-SLOW_SECONDS = 0.5
+SLOW_SECONDS = 1.0
 LONGEST_REMEMBERED_SECONDS = 60
 # Longer than any deadline of what is reached outside. The place of a worker that died is missed for
 # so long; of what takes longer yet, one more is begun.

@@ -97,7 +97,7 @@ class TestWorkThatIsQuick:
             assert fresh(second).status == status
 
     def test_of_an_agent_that_had_a_hiccup_is_free_again_ten_times_as_long_after(self, monkeypatch):
-        monkeypatch.setattr(shares, "SLOW_SECONDS", 0.5)
+        monkeypatch.setattr(shares, "SLOW_SECONDS", 0.6)
         make_proposal()
         become_slow(0.7)
         for seconds, is_slow in ((6, True), (1.1, False)):
