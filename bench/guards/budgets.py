@@ -48,15 +48,15 @@ GUARDS = [
     Guard(
         "what waits for a slot is woken when there is room",
         "proposals/services/capping.py",
-        "        wake()\n",
-        "",
-        "tests/proposals/test_budgets.py",
+        "        wake()  # as",
+        "        # as",
+        "tests/proposals/test_changed_budgets.py",
     ),
     Guard(
         "what was approved before a budget was there is counted when it is written",
         "budgets/claims.py",
-        "    moving = [each for each in holdings if each.budget.window or not each.is_whole]",
-        "    moving = [each for each in holdings if each.budget.window and each.is_whole]",
+        "        return self.budget.window is not None or not self.is_whole",
+        "        return self.budget.window is not None and self.is_whole",
         "tests/proposals/test_execution.py",
     ),
     Guard(
@@ -128,9 +128,9 @@ GUARDS = [
     Guard(
         "a changed budget gives its slots out anew",
         "proposals/services/capping.py",
-        "        claims.forget_bookings(budget)\n",
+        "        claims.forget_bookings(budget, scopes)\n",
         "",
-        "tests/proposals/test_budgets.py",
+        "tests/proposals/test_changed_budgets.py",
     ),
     Guard(
         "a budget's name that two people choose at once is taken for one of them",
@@ -144,9 +144,33 @@ GUARDS = [
     Guard(
         "a claim gives back what its budgets no longer count where they did",
         "budgets/claims.py",
-        "        drop_others(charge.proposal, holdings, scopes, now)",
+        "        drop_others(charge.proposal, scopes, now)",
         "        pass",
-        "tests/proposals/test_budgets.py",
+        "tests/proposals/test_changed_budgets.py",
+    ),
+    Guard(
+        "a lowered cap of a run holds for what it reserved before",
+        "budgets/claims.py",
+        "    holdings = holdings_of(charge)\n",
+        "    holdings = [each for each in holdings_of(charge) if each.moves]\n",
+        "tests/proposals/test_changed_budgets.py",
+    ),
+    Guard(
+        "no claim moves while its budget changes",
+        "budgets/claims.py",
+        '    ordered = scopes.select_for_update(no_key=True).order_by("budget_id", "key")\n',
+        '    ordered = scopes.order_by("budget_id", "key")\n',
+        "tests/proposals/test_changed_budgets.py",
+        on_postgresql=True,
+    ),
+    Guard(
+        "a change of a budget locks in the order of everybody else",
+        "proposals/services/capping.py",
+        "        wake()  # as everybody else: executions before reservations\n"
+        "        claims.forget_bookings(budget, scopes)\n",
+        "        claims.forget_bookings(budget, scopes)\n        wake()\n",
+        "tests/proposals/test_changed_budgets.py",
+        on_postgresql=True,
     ),
     Guard(
         "what may be written already books no later slot",
