@@ -90,6 +90,13 @@ def restamp(proposal: Proposal, check: Check, *, books: bool) -> datetime | None
     return claims.restamp(charge(proposal, check.revision.params, check), books=books)
 
 
+def seconds_until(error: BudgetExceeded, now: datetime) -> float:
+    """Until the next slot of a full window; where waiting does not help, look again in a minute."""
+    if error.shortage.free_at is None:
+        return 60.0
+    return max((error.shortage.free_at - now).total_seconds(), 0.05)
+
+
 def over_budget(shortage: Shortage) -> OverBudget:
     """The refusal that an agent is shown: the budget, its limit and window, when to come back."""
     return OverBudget(

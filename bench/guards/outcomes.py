@@ -6,9 +6,23 @@ GUARDS = [
     Guard(
         "a worker that slept after its intent sends nothing",
         "proposals/execution.py",
-        "    if not claim.execution.is_transactional:\n        attempts.require_in_time(claim)\n",
-        "",
+        "    attempts.require_in_time(claim)\n    action",
+        "    action",
         "tests/proposals/test_sleepers.py",
+    ),
+    Guard(
+        "a cap holds for resends",
+        "proposals/resolving.py",
+        "            now = spending.restamp(proposal, execution.of_check, books=False) or now\n",
+        "            pass\n",
+        "tests/proposals/test_outcomes.py",
+    ),
+    Guard(
+        "what a dead worker had claimed waits in the queue, without its fence",
+        "proposals/execution.py",
+        "        execution.fence += execution.status != Execution.Status.QUEUED\n",
+        "",
+        "tests/proposals/test_moved_and_held.py",
     ),
     Guard(
         "a worker that slept before a resend sends nothing",
@@ -97,8 +111,8 @@ GUARDS = [
     Guard(
         "a freeze stops resends",
         "proposals/resolving.py",
-        "if step.purpose == Purpose.RESEND and freezing.stop_for(proposal):",
-        "if False:",
+        "        if freezing.stop_for(proposal):\n",
+        "        if False:\n",
         "tests/proposals/test_outcomes.py",
     ),
     Guard(

@@ -276,6 +276,31 @@ class TestKeyed:
         services.lift(freeze_id=frozen.pk, reason="Looked.", person=operator())
         assert ask(proposal, after=200).status == "committed"
 
+    def test_is_sent_again_when_its_budget_has_room_for_it_then(self, the_depot):
+        make_person()
+        cap = Budget(name="Cap", unit=Unit.WRITES, limit=1, window_seconds=60)
+        services.save_budget(budget=cap, person=None, is_new=True)
+        lost = unknown(the_depot, Delivery.KEYED, "send")
+        assert the_depot.effects == []
+        Reservation.objects.update(counted_at=clock.now() - timedelta(minutes=1))
+        other = approved(parcel="shoes")
+        assert run(other).status == "committed"
+        lost_attempt = lost.executions.get()
+        time_passes(2)
+        resolving.run(lost_attempt.pk)
+        assert len(the_depot.effects) == 1, "the cap of one in a minute holds for resends"
+        assert lost.executions.get().ask_at > clock.now() + timedelta(seconds=50)
+        Reservation.objects.exclude(proposal=str(lost.pk)).update(
+            counted_at=clock.now() - timedelta(minutes=1)
+        )
+        time_passes(60)
+        resolving.run(lost_attempt.pk)
+        assert (fresh(lost).status, len(the_depot.effects)) == ("committed", 2)
+        counted = Reservation.objects.get(proposal=str(lost.pk)).counted_at
+        assert counted > clock.now() - timedelta(seconds=30), "from its last send on"
+        resent = LedgerEntry.objects.get(proposal=str(lost.pk), kind="execution.resent")
+        assert b'"writes":1' in bytes(resent.canonical)
+
     def test_two_workers_send_it_once(self, the_depot):
         unknown(the_depot, Delivery.KEYED)
         time_passes(2)
