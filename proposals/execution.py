@@ -49,6 +49,7 @@ from proposals.lifecycle import Status
 from proposals.models import Exchange, Execution, Proposal
 from proposals.policy import Effect
 from proposals.registry import Outcome, registry
+from proposals.targets import wiring
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +69,12 @@ def run(execution_id: UUID | str) -> None:
         return
     if not claim.execution.is_transactional and not prepare(claim):
         return
-    claim = replace(claim, since=attempts.moment())
-    if not intend(claim):
-        return
-    crashpoints.reach("intent.done")
-    write(claim)
+    with wiring.steady():
+        claim = replace(claim, since=attempts.moment())
+        if not intend(claim):
+            return
+        crashpoints.reach("intent.done")
+        write(claim)
     crashpoints.reach("settle.done")
 
 

@@ -350,7 +350,7 @@ class Registry:
 
     actions: dict[str, Action] = field(default_factory=dict)
     configured: dict[str, Action] = field(default_factory=dict)
-    refresh: Callable[[], None] = lambda: None
+    refresh: Callable[[], object] = lambda: None
 
     def register(self, action: type[Action]) -> type[Action]:
         name = getattr(action, "name", "")

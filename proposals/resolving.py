@@ -112,14 +112,15 @@ def key_ends(execution: Execution, action: Action) -> datetime:
 
 def run(execution_id: UUID | str) -> None:
     """Do the next thing about one unknown outcome. Harmless when nothing is due."""
-    inquiry = take(execution_id)
-    if inquiry is None:
-        return
-    crashpoints.reach("inquiry.begun")
-    if inquiry.how == Purpose.RESEND:
-        send_again(inquiry)
-    else:
-        ask(inquiry)
+    with wiring.steady():
+        inquiry = take(execution_id)
+        if inquiry is None:
+            return
+        crashpoints.reach("inquiry.begun")
+        if inquiry.how == Purpose.RESEND:
+            send_again(inquiry)
+        else:
+            ask(inquiry)
     crashpoints.reach("inquiry.done")
 
 

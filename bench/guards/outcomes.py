@@ -11,6 +11,20 @@ GUARDS = [
         "tests/proposals/test_sleepers.py",
     ),
     Guard(
+        "what an intent found in force is what is written by",
+        "proposals/execution.py",
+        "    with wiring.steady():\n",
+        "    if True:\n",
+        "tests/proposals/test_steady.py",
+    ),
+    Guard(
+        "what was found in force before a resend is what is sent by",
+        "proposals/resolving.py",
+        "    with wiring.steady():\n",
+        "    if True:\n",
+        "tests/proposals/test_steady.py",
+    ),
+    Guard(
         "a cap holds for resends",
         "proposals/resolving.py",
         "            now = spending.restamp(proposal, execution.of_check, books=False) or now\n",
