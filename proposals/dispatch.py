@@ -5,7 +5,6 @@ on them. The clock first rings again, and where nobody answers, the work is done
 so that no target which takes its time keeps it from anything else.
 """
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,21 +12,12 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
-from django.db.models import Q
-from django.db.models.functions import Coalesce, Left
+from django.db.models.functions import Coalesce
 
-from budgets import refusals
 from ledger import clock
-from proposals import bell, checks, execution, gate, resolving, rule_hits, services
-from proposals.actions import tables
-from proposals.lifecycle import Status
-from proposals.models import Execution, Proposal, RunUndo
-from proposals.targets import wiring
-
-logger = logging.getLogger(__name__)
-BATCH = 50
-DIGEST_LENGTH = 71
+from proposals import bell, checks, execution, resolving
+from proposals.models import Execution, Proposal
+from proposals.rounds import BATCH, Rounds, attempt
 
 
 def check_and_commit(proposal_id: UUID | str) -> None:
@@ -35,16 +25,6 @@ def check_and_commit(proposal_id: UUID | str) -> None:
     execution_id = checks.run(proposal_id)
     if execution_id is not None:
         execution.run(execution_id)
-
-
-def attempt(work: Callable[[UUID], object], row_id: UUID) -> None:
-    """Work on one row; whatever it does, the other rows get their turn, and it gets another."""
-    try:
-        work(row_id)
-    except (OperationalError, InterfaceError):
-        raise  # not the row's fault, and the same for all of them
-    except Exception:
-        logger.exception("The clock could not work on %s", row_id)
 
 
 @dataclass
@@ -55,8 +35,9 @@ class Sweep:
     sees to a row whose bell went unanswered: here and now, unless it is told otherwise.
     """
 
-    do: Callable[[Callable[[UUID], object], UUID], None] = attempt
+    do: Callable[[Callable[[UUID], object], UUID], object] = attempt
     rung: dict[tuple[UUID, datetime], datetime] = field(default_factory=dict)
+    rounds: Rounds = field(default_factory=Rounds)
 
     def run(self) -> int:
         """Ring for, or do, everything that is due. Returns how many rows were touched."""
@@ -74,8 +55,7 @@ class Sweep:
         touched += self.answer(
             since(unknown, "ask_at")[:BATCH], "proposals.resolve", resolving.run, now
         )
-        touched += expire(now) + recheck_for_new_rules() + recheck_for_new_tables()
-        touched += undo_runs(now) + rule_hits.sum_up() + refusals.sum_up()
+        touched += self.rounds.make(now)
         horizon = now - timedelta(minutes=10)
         self.rung = {row: at for row, at in self.rung.items() if at > horizon}
         return touched
@@ -110,47 +90,3 @@ def since(executions: Any, field: str) -> Any:
     """Their ids, and since when each is due: what a worker left behind, since its lease ended."""
     due_at = Coalesce("lease_until", field)
     return executions.annotate(since=due_at).order_by("since").values_list("pk", "since")
-
-
-def expire(now: datetime) -> int:
-    """Expire what is past its deadline."""
-    overdue = Proposal.objects.overdue(now).values_list("pk", flat=True)[:BATCH]
-    return sum(services.expire(proposal_id=proposal_id) for proposal_id in overdue)
-
-
-def undo_runs(now: datetime) -> int:
-    """Go on with every undo of a run that is due; one that cannot go on delays no other."""
-    due = RunUndo.objects.filter(finished_at=None, due_at__lte=now).order_by("due_at")
-    undoings = list(due.values_list("pk", flat=True)[:BATCH])
-    for undoing_id in undoings:
-        attempt(lambda row_id: services.advance_run_undo(undoing_id=row_id), undoing_id)
-    return len(undoings)
-
-
-def recheck_for_new_rules() -> int:
-    """Check again what waits for people under rules that have changed since."""
-    current = gate.policy_digest(gate.rules())
-    outdated = (
-        Proposal.objects.filter(status=Status.PENDING)
-        .exclude(current_check__policy_digest=current)
-        .values_list("pk", flat=True)[:BATCH]
-    )
-    return sum(services.recheck(proposal_id=pk, reason="The rules changed.") for pk in outdated)
-
-
-def recheck_for_new_tables() -> int:
-    """Check again what waits for people on what is configured anew, is off or is back."""
-    if not wiring.refresh():
-        return 0  # a row is being written beside this; what is known here may be old by now
-    current = wiring.definitions()
-    returned = [tables.absent(name) for name in current]
-    moved = Q(current_check__definition__startswith="sha256:") & ~Q(rows__in=current.values())
-    outdated = (
-        # What follows a digest is a process's own, and sends nothing back by itself.
-        Proposal.objects.annotate(rows=Left("current_check__definition", DIGEST_LENGTH))
-        .filter(moved | Q(current_check__definition__in=returned))
-        .filter(status=Status.PENDING)
-        .values_list("pk", flat=True)[:BATCH]
-    )
-    reason = "How this may be written was changed."
-    return sum(services.recheck(proposal_id=pk, reason=reason) for pk in outdated)

@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connections, transaction
 
-from proposals import dispatch, execution, resolving
+from proposals import execution, resolving
 from proposals.models import Execution
 from proposals.registry import Delivery
+from proposals.rounds import Rounds
 from proposals.targets import wiring
 from tests.factories import fresh, make_person
 from tests.proposals.test_outcomes import approved, time_passes
@@ -37,7 +38,7 @@ def changed_at_the_last_moment(the_depot, monkeypatch):
         with transaction.atomic():
             wiring.announce()
         found.append(elsewhere(wiring.refresh))
-        found.append(elsewhere(dispatch.recheck_for_new_tables))
+        found.append(elsewhere(Rounds().recheck_for_new_tables))
         return take(*args, **kwargs)
 
     monkeypatch.setattr(the_depot, "take", change_and_take)
