@@ -14,29 +14,39 @@ from typing import Any
 from django.db import connection
 from django.db.models import QuerySet
 
+from proposals import sessions
 from proposals.models import Agent, Freeze, Proposal, Run
 
+TAKE_PATIENTLY = """
+    WITH patient AS MATERIALIZED (
+        SELECT current_setting('lock_timeout') AS was,
+               set_config('lock_timeout', %s, true) AS becomes
+    )
+    SELECT pg_advisory_xact_lock(%s), set_config('lock_timeout', was, true)
+    FROM patient WHERE becomes IS NOT NULL
+"""
 GATE = 0x436F_756E_7465_7201  # any number that nothing else in the database locks
 
 
 def hold_gate() -> None:
     """Keep freezes from committing until this transaction ends."""
-    lock("pg_advisory_xact_lock_shared")
+    lock("SELECT pg_advisory_xact_lock_shared(%s)")
 
 
 def take_gate() -> None:
     """Wait until no intent is under way, and let none begin until this transaction ends.
 
     Call it before anything else that locks, also where a verb that takes it is called in a
-    transaction: a second time it costs nothing.
+    transaction: a second time it costs nothing. It waits for longer than a session that was lost
+    with the gate can last (`sessions`): no such session keeps anybody from stopping everything.
     """
-    lock("pg_advisory_xact_lock")
+    lock(TAKE_PATIENTLY, sessions.PATIENT)
 
 
-def lock(function: str) -> None:
+def lock(statement: str, *params: Any) -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {function}(%s)", [GATE])
+            cursor.execute(statement, [*params, GATE])
 
 
 def in_force() -> QuerySet[Freeze]:

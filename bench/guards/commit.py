@@ -335,4 +335,20 @@ GUARDS = [
         "tests/proposals/test_durability.py",
         on_postgresql=True,
     ),
+    Guard(
+        "a session that was lost within a transaction is given up",
+        "proposals/apps.py",
+        "        sessions.connect()\n",
+        "",
+        "tests/proposals/test_sessions.py",
+        on_postgresql=True,
+    ),
+    Guard(
+        "whoever stops everything waits longer than a lost session lasts",
+        "proposals/freezing.py",
+        "    lock(TAKE_PATIENTLY, sessions.PATIENT)\n",
+        '    lock("SELECT pg_advisory_xact_lock(%s)")\n',
+        "tests/proposals/test_sessions.py",
+        on_postgresql=True,
+    ),
 ]
