@@ -95,9 +95,10 @@ def is_whole(holdings: list[Holding]) -> bool:
 
 def holdings_of(charge: Charge) -> list[Holding]:
     """What every budget that covers a charge holds for it: one statement, for the claim."""
+    # Of a budget that counts otherwise since, the booking: what it held before goes with the claim.
     mine = Reservation.objects.filter(
         scope__budget=OuterRef("pk"), proposal=charge.proposal, status=Reservation.Status.HELD
-    )
+    ).order_by("-counted_at", "-pk")
     budgets = in_force(charge).annotate(
         scope_id=Subquery(mine.values("scope")[:1]),
         held_key=Subquery(mine.values("scope__key")[:1]),

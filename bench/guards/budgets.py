@@ -193,4 +193,11 @@ GUARDS = [
         "amount.quantize(CENT, ROUND_UP)",
         "tests/proposals/test_budgets.py",
     ),
+    Guard(
+        "a booked slot is found where a budget counts otherwise since",
+        "budgets/claims.py",
+        '    ).order_by("-counted_at", "-pk")\n',
+        "    )\n",
+        "tests/proposals/test_changed_budgets.py",
+    ),
 ]

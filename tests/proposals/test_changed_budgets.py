@@ -74,6 +74,22 @@ class TestAChange:
         assert fresh(waiting).status == "committed"
         assert held() == ["captured", "released"], "and does not count it twice"
 
+    def test_who_has_a_slot_in_a_budget_that_counts_otherwise_since_keeps_it(self):
+        one, waiting = cap(limit=1), []
+        for toy in ("bear", "car"):
+            waiting.append(make_checked(params=painting("red", toy=toy, tier="medium"), run=toy))
+            Reservation.objects.update(counted_at=clock.now() - timedelta(hours=1))
+            factories.approve(waiting[-1])
+        one.per_agent = True
+        change(one)
+        assert make_checked(params=painting("pink", toy="duck"), run="b").status == "committed"
+        slots = [Execution.objects.get(proposal=each).run_after for each in waiting]
+        assert abs(slots[0] - slots[1]) == timedelta(seconds=60)
+        for proposal in waiting:
+            Execution.objects.filter(proposal=proposal).update(run_after=clock.now())
+            execution.run(Execution.objects.get(proposal=proposal).pk)
+        assert [Execution.objects.get(proposal=each).run_after for each in waiting] == slots
+
     def test_a_lowered_cap_of_a_run_stops_what_was_reserved_under_the_higher_one(self):
         budget = cap(per_run=True, window_seconds=None, limit=3)
         waiting = waiting_in_a_run("bear", "duck", "car")
