@@ -132,14 +132,14 @@ GUARDS = [
     Guard(
         "absent once is not never",
         "proposals/resolving.py",
-        "if execution.absent_at is not None and not involves_money(execution):",
-        "if not involves_money(execution):",
+        "if execution.absent_at is not None and not involves_money(proposal, execution):",
+        "if not involves_money(proposal, execution):",
         "tests/proposals/test_outcomes.py",
     ),
     Guard(
         "absent is not believed where money is involved",
         "proposals/resolving.py",
-        "if execution.absent_at is not None and not involves_money(execution):",
+        "if execution.absent_at is not None and not involves_money(proposal, execution):",
         "if execution.absent_at is not None:",
         "tests/proposals/test_outcomes.py",
     ),
