@@ -165,7 +165,7 @@ def floors(proposal: Proposal, revision: Revision, findings: Findings) -> Iterab
     if proposal.duplicate_of_id:
         yield (
             "possible-duplicate",
-            "The same change was proposed under another key in the last "
+            "The same change was proposed, decided on or written under another key in the last "
             f"{settings.DUPLICATE_WINDOW_HOURS} hours.",
         )
     if proposal.rechecks >= settings.RECHECKS_BEFORE_PEOPLE:
