@@ -333,4 +333,25 @@ GUARDS = [
         "is_blind = False",
         "tests/proposals/test_outcome_pages.py",
     ),
+    Guard(
+        "whoever cannot say is taken to move money",
+        "proposals/spending.py",
+        "        return None\n    return found if all(",
+        "        return {}\n    return found if all(",
+        "tests/proposals/test_outcomes.py",
+    ),
+    Guard(
+        "money that only the call states is money",
+        "proposals/resolving.py",
+        "return spending.money_at_stake(proposal, execution.of_check) != {}",
+        'return bool((execution.of_check.impact or {}).get("amount"))',
+        "tests/proposals/test_outcomes.py",
+    ),
+    Guard(
+        "two people settle what nobody can say the money of",
+        "proposals/services/attesting.py",
+        "if money is None or max(money.values(), default=0)",
+        "if money is not None and max(money.values(), default=0)",
+        "tests/proposals/test_outcomes.py",
+    ),
 ]
