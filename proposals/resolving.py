@@ -299,7 +299,7 @@ def not_there(inquiry: Claim) -> None:
     now = clock.now()
     execution = inquiry.execution
     execution.asked += 1
-    if execution.absent_at is not None and not involves_money(execution):
+    if execution.absent_at is not None and not involves_money(proposal, execution):
         settling.fail(
             inquiry, "The target was asked twice and knows nothing of it.", end=End.ABSENT
         )
@@ -310,8 +310,9 @@ def not_there(inquiry: Claim) -> None:
     come_back(inquiry, proposal, now, End.ABSENT, None, "The target knows nothing of it.")
 
 
-def involves_money(execution: Execution) -> bool:
-    return bool((execution.of_check.impact or {}).get("amount"))
+def involves_money(proposal: Proposal, execution: Execution) -> bool:
+    """Whether budgets would count money of it, or nobody can say whether they would."""
+    return spending.money_at_stake(proposal, execution.of_check) != {}
 
 
 def come_back(

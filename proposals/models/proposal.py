@@ -156,7 +156,7 @@ class Proposal(Chain):
                 condition=models.Q(is_observed=True),
             ),
             models.Index(fields=["resource", "status"], name="proposal_by_resource"),
-            models.Index(fields=["intent", "created_at"], name="proposal_by_intent"),
+            models.Index(fields=["intent", "updated_at"], name="proposal_by_intent"),
             models.Index(
                 fields=["expires_at"],
                 name="proposal_by_expiry",

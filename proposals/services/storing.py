@@ -176,7 +176,10 @@ def intent_of(agent: Agent, action: str, params: dict[str, Any]) -> str:
 
 
 def same_intent(agent: Agent, intent: str, now: datetime) -> Proposal | None:
-    """An earlier proposal for the same thing, not long ago and not ended without a write.
+    """A proposal for the same thing that moved not long ago, and did not end without a write.
+
+    When it was proposed says nothing: it may have been amended into this an hour ago, or written
+    then. Each move sets `updated_at`, in whose order the index has them.
 
     Until this transaction ends nobody else looks for the same: of two that come at once, each would
     find nothing, and both would be written (promises P7).
@@ -185,9 +188,9 @@ def same_intent(agent: Agent, intent: str, now: datetime) -> Proposal | None:
     since = now - timedelta(hours=settings.DUPLICATE_WINDOW_HOURS)
     return (
         Proposal.objects.of(agent)
-        .filter(intent=intent, created_at__gt=since, is_undone=False)
+        .filter(intent=intent, updated_at__gt=since, is_undone=False)
         .exclude(status__in=[Status.WITHDRAWN, Status.REJECTED, Status.DENIED, Status.EXPIRED])
-        .order_by("created_at")
+        .order_by("updated_at")
         .first()
     )
 

@@ -209,6 +209,18 @@ class TestLife:
         with pytest.raises(OverBudget):
             make_checked(action="parcels.keyed", params={"parcel": "books", "amount": "9e40"})
 
+    def test_a_negative_amount_counts_like_any_and_makes_no_room(self, the_depot):
+        cap(unit="money", currency="EUR", limit=100)
+        make_checked(action="parcels.keyed", params={"parcel": "books", "amount": "-60.00"})
+        assert Reservation.objects.get().amount == 60
+        with pytest.raises(OverBudget):
+            make_checked(action="parcels.keyed", params={"parcel": "pens", "amount": "-60.00"})
+
+    def test_a_budget_may_name_its_currency_in_small_letters(self, the_depot):
+        cap(unit="money", currency="eur", limit=100)
+        with pytest.raises(OverBudget):
+            make_checked(action="parcels.keyed", params={"parcel": "books", "amount": "100.01"})
+
     def test_undo_by_people_has_its_own_lane(self):
         cap(limit=1)
         proposal = make_checked()
