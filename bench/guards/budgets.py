@@ -84,6 +84,13 @@ GUARDS = [
         on_postgresql=True,
     ),
     Guard(
+        "a refusal is not removed before its sum is entered",
+        "budgets/models.py",
+        "self.filter(is_summed=True, last_at__lt=",
+        "self.filter(last_at__lt=",
+        "tests/proposals/test_tidying.py",
+    ),
+    Guard(
         "no refusal is entered twice",
         "budgets/refusals.py",
         '            "count": 1,\n',

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections, connections
 
+from budgets import refusals
 from ledger import clock, counting, days, heartbeat, sealer
 from ledger.patrol import Patrol
 from proposals import leadership, services
@@ -84,7 +85,7 @@ class Pruning:
 
 
 class Tidying:
-    """Once a minute, removes the lists and claims that are of no use to anybody any more."""
+    """Once a minute, removes rows that are of no use to anybody any more."""
 
     def __init__(self) -> None:
         self.next = 0.0
@@ -96,6 +97,8 @@ class Tidying:
         now = clock.now()
         services.prune_lists(now=now)
         services.prune_review_claims(now=now)
+        refusals.prune(now=now)
+        services.prune_sessions(now=now)
 
 
 def prune(folder: Path, seconds: float) -> None:
