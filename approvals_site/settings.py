@@ -81,7 +81,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "approvals_site.probes.HostOrProbe",  # in the place of CommonMiddleware
     "django.middleware.csrf.CsrfViewMiddleware",
     "proposals.console.storable.StorableTextOnly",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -116,3 +116,31 @@ def test_alive_asks_nobody(client):
     with connection.execute_wrapper(lambda *args: pytest.fail("asked the database")):
         response = client.get("/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "alive"})
+
+
+class TestProbesByAddress:
+    """Kubernetes, load balancers and Prometheus ask machines, which know no name of the site."""
+
+    HOSTS = ("10.0.0.7:8000", "[fd00::5]:8000", "10.0.0.7", "elsewhere.example", "not a host", "")
+
+    @pytest.mark.parametrize("host", HOSTS)
+    @pytest.mark.parametrize("ask", ["get", "head"])
+    def test_whatever_the_host_is_called_they_are_answered(self, client, host, ask):
+        heartbeat.beat("clock")
+        for path in ("/healthz", "/readyz"):
+            answer = getattr(client, ask)(path, HTTP_HOST=host)
+            assert answer.status_code == 200
+            assert answer["X-Content-Type-Options"] == "nosniff"
+            assert host == "" or host not in answer.content.decode()
+
+    @pytest.mark.parametrize("host", HOSTS[:-1])
+    @pytest.mark.parametrize(
+        "path", ["/", "/healthz/", "/readyz/", "//healthz", "/healthz/x", "/metrics/", "/sign-in/"]
+    )
+    def test_every_other_address_wants_a_listed_host(self, client, path, host):
+        assert client.get(path, HTTP_HOST=host).status_code == 400
+
+    @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+    @pytest.mark.parametrize("ask", ["post", "put", "delete", "options"])
+    def test_so_does_whoever_does_more_than_look(self, client, path, ask):
+        assert getattr(client, ask)(path, HTTP_HOST="10.0.0.7").status_code == 400
