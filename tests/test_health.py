@@ -47,6 +47,27 @@ def test_a_clock_that_stopped_is_not_ready(client, settings):
     assert ask(client)[1]["clock"] == "failed"
 
 
+def test_a_web_machine_is_ready_while_the_clock_and_the_sealer_are_not(client):
+    with transaction.atomic():
+        old = clock.now() - timedelta(hours=1)
+        entries.record("auth", kind="a.b", actor="user:1", at=old)
+    assert ask(client)[0] == 503
+    answer = client.get("/readyz?only=web")
+    assert answer.status_code == 200
+    assert answer.json()["checks"] == {"database": "ok", "broker": "not configured"}
+    for other in ("/readyz?only=", "/readyz?only=clock", "/readyz?web"):
+        assert set(client.get(other).json()["checks"]) == {"database", "broker", "clock", "sealer"}
+
+
+def test_a_web_machine_without_its_database_is_not_ready(client):
+    def down(*args):
+        raise OperationalError("refused")
+
+    with connection.execute_wrapper(down):
+        answer = client.get("/readyz?only=web")
+    assert (answer.status_code, answer.json()["checks"]["database"]) == (503, "failed")
+
+
 def test_a_beat_from_the_future_is_no_beat(client):
     Heartbeat.objects.create(name="clock", at=clock.now() + timedelta(hours=1))
     assert ask(client)[1]["clock"] == "failed"
