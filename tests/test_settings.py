@@ -122,6 +122,16 @@ def test_a_data_folder_that_nothing_can_be_kept_in_is_said_to_be_none(manage, mo
     assert done.stderr.count("\n") == 1
 
 
+def test_a_damaged_secret_key_says_what_would_be_lost_with_it(manage, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "secret_key").write_text("short")
+    done = manage("check")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    for lost in ("put back the copy", "signed out", "second factors", "undos", "other keys"):
+        assert lost in done.stderr
+
+
 def test_an_app_may_look_at_the_settings_when_it_is_loaded(manage, tmp_path):
     (tmp_path / "stickers").mkdir()
     reads = "from django.conf import settings\nTZ = settings.TIME_ZONE\n"
