@@ -301,6 +301,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TASK_TIME_LIMIT = 50
+# A process of a pool that has done so much makes room for a new one; it holds no row then.
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 10_000
 # Connections outlive tasks, and are tried before they are used again (celery.py).
 CELERY_DB_REUSE_MAX = 1_000_000
 CELERY_TASK_DEFAULT_QUEUE = "countersign"
