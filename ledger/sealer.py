@@ -38,6 +38,7 @@ ONE_SEALER = 0x5EA1_1ED6  # the advisory lock's number: any constant of our own
 STREAM = "seal"
 ACTOR = "system:sealer"
 REGISTERED = "seal.key_registered"
+COPY = "copy the one that signed the newest checkpoint, with its .pub."
 
 
 class SealRefused(Exception):
@@ -117,6 +118,21 @@ def is_fresh() -> bool:
     oldest = waiting.first()
     limit = timedelta(seconds=settings.UNSEALED_LIMIT_SECONDS)
     return oldest is None or clock.now() - oldest <= limit
+
+
+def hindrance() -> str:
+    """Why this process could not go on with what is sealed, by its key; empty where it could.
+
+    For who does not seal yet, and is to say so before it has to. Looks, and makes no key.
+    """
+    signed_by = Checkpoint.objects.order_by("-size").values_list("key_id", flat=True).first()
+    if signed_by is None:
+        return ""
+    try:
+        key = keys.signing_key(may_generate=False).public
+    except keys.KeyProblem as problem:
+        return str(problem)
+    return "" if key.id.hex() == signed_by else f"{keys.private_path()} is another key: {COPY}"
 
 
 _horizon = Horizon()

@@ -289,6 +289,31 @@ class TestKey:
             sealer.seal()
         assert str(other.public) not in (folder / "sealing_key.pub").read_text()
 
+    def test_what_would_hinder_a_sealer_is_told_to_one_that_does_not_seal_yet(self, folder):
+        assert sealer.hindrance() == ""
+        assert not list(folder.iterdir()), "it makes no key"
+        record()
+        sealer.seal()
+        assert sealer.hindrance() == ""
+        keys.private_path().rename(folder / "kept")
+        assert "is missing" in sealer.hindrance()
+        keys.private_path().write_text(f"{SigningKey.generate('countersign/other').secret()}\n")
+        keys.private_path().chmod(0o600)
+        assert "is another key: copy the one" in sealer.hindrance()
+        keys.private_path().chmod(0o644)
+        assert "can be read by others" in sealer.hindrance()
+
+    def test_a_retired_key_on_another_machine_is_told(self, folder):
+        record()
+        sealer.seal()
+        former = keys.private_path().read_text()
+        keys.replace()
+        record()
+        sealer.seal()
+        assert sealer.hindrance() == ""
+        keys.private_path().write_text(former)
+        assert "is another key" in sealer.hindrance()
+
     def test_lost_public_keys_are_written_again(self, folder):
         record()
         sealer.seal()
