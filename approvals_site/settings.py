@@ -398,5 +398,7 @@ MAX_OPEN_PROPOSALS_PER_AGENT = environment.whole(
 )
 HELD_RETRY_SECONDS = 5
 DRY_RUNS_PER_MINUTE = environment.whole("DRY_RUNS_PER_MINUTE", default=120, least=0)
-UNSEALED_LIMIT_SECONDS = environment.whole("UNSEALED_LIMIT_SECONDS", default=60)
+# How long entries may wait for their seal: until it is said aloud, and until high-tier writes stop.
+UNSEALED_LIMIT_SECONDS = environment.whole("UNSEALED_LIMIT_SECONDS", default=30)
+UNSEALED_STOP_SECONDS = environment.whole("UNSEALED_STOP_SECONDS", default=600)
 CLOCK_LIMIT_SECONDS = environment.whole("CLOCK_LIMIT_SECONDS", default=30)

@@ -108,16 +108,17 @@ class Horizon:
         self.ceiling, self.writers, self.place = 0, set(), 0
 
 
-def is_fresh() -> bool:
-    """Whether the oldest entry after the newest sealed one waits within the limit.
+def is_fresh(*, within: float | None = None) -> bool:
+    """Whether the oldest entry after the newest sealed one waits within so many seconds.
 
-    Two look-ups, for pages that are asked often; `verify_ledger` looks for every entry.
+    Within UNSEALED_LIMIT_SECONDS, unless told otherwise. Two look-ups, for what is asked often;
+    `verify_ledger` looks for every entry.
     """
     last = Leaf.objects.aggregate(last=Max("entry_id"))["last"] or 0
     waiting = LedgerEntry.objects.filter(pk__gt=last).order_by("pk").values_list("at", flat=True)
     oldest = waiting.first()
-    limit = timedelta(seconds=settings.UNSEALED_LIMIT_SECONDS)
-    return oldest is None or clock.now() - oldest <= limit
+    limit = settings.UNSEALED_LIMIT_SECONDS if within is None else within
+    return oldest is None or clock.now() - oldest <= timedelta(seconds=limit)
 
 
 def hindrance() -> str:

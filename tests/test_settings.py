@@ -59,6 +59,7 @@ def value_of(manage, name: str, **more: str) -> str:
         ("MAX_OPEN_PROPOSALS_PER_AGENT", "x", "MAX_OPEN_PROPOSALS_PER_AGENT must be a whole"),
         ("DRY_RUNS_PER_MINUTE", "x", "DRY_RUNS_PER_MINUTE must be a whole number"),
         ("UNSEALED_LIMIT_SECONDS", "0", "UNSEALED_LIMIT_SECONDS must be a whole number"),
+        ("UNSEALED_STOP_SECONDS", "0", "UNSEALED_STOP_SECONDS must be a whole number"),
         ("CLOCK_LIMIT_SECONDS", "0", "CLOCK_LIMIT_SECONDS must be a whole number"),
         ("LOG_LEVEL", "zip", "LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not"),
         ("DATABASE_URL", "zip", "DATABASE_URL must be like postgres://"),

@@ -174,4 +174,11 @@ GUARDS = [
         "            pass\n",
         "tests/ledger/test_sealer.py",
     ),
+    Guard(
+        "dear writes wait while nothing seals the ledger",
+        "proposals/freezing.py",
+        '    return UNSEALED if freezes is None and is_unsealed_for(proposal) else ""\n',
+        '    return ""\n',
+        "tests/proposals/test_unsealed.py",
+    ),
 ]
