@@ -76,6 +76,9 @@ class Proposal(Chain):
     )
     expires_in = models.PositiveIntegerField(null=True)
     expires_at = models.DateTimeField()
+    retried_at = models.DateTimeField(
+        null=True, help_text="When an operator last had it tried again: its deadline began anew."
+    )
     due_at = models.DateTimeField(help_text="Since when a worker is wanted, while submitted.")
     result = CanonicalJSONField(null=True)
     error = CanonicalJSONField(null=True)

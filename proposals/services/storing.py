@@ -11,6 +11,7 @@ from django.db import connection
 from ledger import clock, entries
 from ledger.canonical import canonical, digest
 from proposals import bell, crashpoints, observing, spending, text
+from proposals.deadlines import lifetime
 from proposals.lifecycle import Status, transition
 from proposals.models import Agent, Evidence, Proposal, Revision
 from proposals.registry import registry
@@ -40,9 +41,8 @@ def store(
     Evidence.objects.bulk_create(attached(revision, items))
     proposal.standings = spending.reserve(proposal, params)
     now = proposal.standings[0].counted_at if proposal.standings else now
-    lifetime = proposal.expires_in or 3600 * settings.PROPOSAL_LIFETIME_HOURS["low"]
     proposal.created_at = proposal.updated_at = proposal.due_at = now
-    proposal.expires_at = now + timedelta(seconds=lifetime)
+    proposal.expires_at = now + lifetime(proposal, proposal.tier)
     entries.append(
         chain=proposal,
         kind="proposal.submitted",
