@@ -136,6 +136,19 @@ class TestHeld:
         assert fresh(proposal).status == end
         assert not execution.intend(left), "should it live after all, it has lost its fence"
 
+    def test_a_worker_that_was_taken_for_dead_has_lost_what_is_held_since(self):
+        proposal = waiting()
+        factories.approve(proposal)
+        asleep = execution.take(Execution.objects.get().pk)
+        stop = services.freeze(reason="A loop.", run=proposal.run)
+        Execution.objects.update(lease_until=clock.now())
+        work()
+        assert fresh(proposal).is_held
+        services.lift(freeze_id=stop.pk, reason="It ended.", person=operator())
+        assert not execution.intend(asleep)
+        work()
+        assert fresh(proposal).status == "committed"
+
     def test_lists_what_a_comment_blocks_until_the_last_is_resolved(self):
         proposal = waiting("high")
         ana, browser = make_person("ana", groups=["senior-reviewers"]), signed_in()
