@@ -7,20 +7,21 @@ Ages are by the database's clock. What has never happened yet has no sample.
 import hmac
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 
 from django.conf import settings
 from django.db import DatabaseError
 from django.db.models import Count, Max, Min, Sum
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from budgets.models import Refusal
 from ledger import clock
-from ledger.models import Checkpoint, Heartbeat, Leaf, LedgerEntry
+from ledger.models import Broken, Checkpoint, Heartbeat, Leaf, LedgerEntry
 from proposals.lifecycle import OPEN, Status
-from proposals.models import Execution, Proposal
+from proposals.models import Execution, Letter, Proposal, Webhook
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PROXIES_SAY = ("X-Forwarded-For", "X-Real-IP", "Forwarded")
@@ -76,7 +77,15 @@ def has_token(request: HttpRequest) -> bool:
 
 def gauges() -> list[Gauge]:
     now = clock.now()
-    return [*of_proposals(now), *of_executions(now), refusals(), *of_ledger(now), beats(now)]
+    return [
+        *of_proposals(now),
+        *of_executions(now),
+        *left_waiting(now),
+        refusals(),
+        *of_ledger(now),
+        *given_up(now),
+        beats(now),
+    ]
 
 
 def age(now: datetime, since: datetime | None) -> float | None:
@@ -127,6 +136,25 @@ def of_executions(now: datetime) -> list[Gauge]:
     ]
 
 
+def left_waiting(now: datetime) -> list[Gauge]:
+    """How long work has been due that neither a worker nor the clock took."""
+    unchecked = Proposal.objects.to_check().order_by("due_at").values_list("due_at", flat=True)
+    since = Coalesce("lease_until", "run_after")
+    due = Execution.objects.due(now).aggregate(oldest=Min(since))["oldest"]
+    return [
+        Gauge(
+            "oldest_unchecked_age_seconds",
+            "Since the first proposal wants a check that nobody made.",
+            {"": age(now, unchecked.first()) or 0},
+        ),
+        Gauge(
+            "oldest_due_execution_age_seconds",
+            "Since the first attempt is due that nobody took.",
+            {"": age(now, due) or 0},
+        ),
+    ]
+
+
 def refusals() -> Gauge:
     """Those of the last minute or so; what is older is summed, and in the ledger."""
     number = Refusal.objects.filter(is_summed=False).aggregate(number=Sum("count"))["number"] or 0
@@ -140,10 +168,26 @@ def of_ledger(now: datetime) -> list[Gauge]:
     return [
         Gauge("ledger_entries_unsealed", "Entries after the newest sealed one.", {"": unsealed}),
         Gauge(
+            "ledger_entries_altered",
+            "Sealed entries that the clock found altered or gone.",
+            {"": Broken.objects.count()},
+        ),
+        Gauge(
             "ledger_checkpoint_age_seconds",
             "Since the last checkpoint was signed; it grows while nothing happens.",
             {"": age(now, sealed_at)},
         ),
+    ]
+
+
+def given_up(now: datetime) -> list[Gauge]:
+    """What people were to be told, and were not."""
+    lately = Letter.objects.filter(state="given_up", settled_at__gt=now - timedelta(days=1))
+    letters = lately.aggregate(people=Count("person"), webhooks=Count("webhook"))
+    webhooks = Webhook.objects.filter(is_active=False).exclude(off_reason="").count()
+    return [
+        Gauge("letters_given_up", "Of the last 24 hours, by whom they were for.", letters, "to"),
+        Gauge("webhooks_given_up", "Webhooks switched off as they failed.", {"": webhooks}),
     ]
 
 

@@ -397,6 +397,9 @@ MAX_OPEN_PROPOSALS_PER_AGENT = environment.whole(
     "MAX_OPEN_PROPOSALS_PER_AGENT", default=1000, least=0
 )
 HELD_RETRY_SECONDS = 5
+# How much of what takes its time is done at once for one agent: all workers but one, if they are
+# as many as `make run` starts.
+SLOW_WORK_PER_AGENT = environment.whole("SLOW_WORK_PER_AGENT", default=max(1, WORKER_PROCESSES - 1))
 DRY_RUNS_PER_MINUTE = environment.whole("DRY_RUNS_PER_MINUTE", default=120, least=0)
 # How long entries may wait for their seal: until it is said aloud, and until high-tier writes stop.
 UNSEALED_LIMIT_SECONDS = environment.whole("UNSEALED_LIMIT_SECONDS", default=30)

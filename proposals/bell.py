@@ -8,13 +8,15 @@ import logging
 from uuid import UUID
 
 from celery import current_app
+from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import OperationalError as BrokerDown
-from redis import RedisError
+from redis import Redis, RedisError
 
 from proposals.outage import of_redis
 
 logger = logging.getLogger(__name__)
+MOST_BELLS = 10_000  # some 15 MB of Redis
 
 
 def ring_check(proposal_id: UUID) -> None:
@@ -40,3 +42,22 @@ def send(task: str, row_id: UUID) -> bool:
         return False
     of_redis.ended()
     return True
+
+
+def forget_oldest() -> None:
+    """Keep bells that no worker answers from filling Redis: only the newest stay.
+
+    Raises nothing, and spares a Redis that is down.
+    """
+    if of_redis.spares():
+        return
+    prefix = settings.CELERY_BROKER_TRANSPORT_OPTIONS["global_keyprefix"]
+    key = f"{prefix}{settings.CELERY_TASK_DEFAULT_QUEUE}"  # where Celery pushes them, on the left
+    try:
+        with Redis.from_url(settings.REDIS_URL, retry=None, **settings.REDIS_PATIENCE) as redis:
+            redis.ltrim(key, 0, MOST_BELLS - 1)
+    except (RedisError, OSError) as error:
+        of_redis.began()
+        logger.warning("Old bells were not removed: %r", error)
+        return
+    of_redis.ended()

@@ -12,19 +12,34 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models.functions import Coalesce
+from django.db.models import Window
+from django.db.models.functions import Coalesce, RowNumber
 
 from ledger import clock
-from proposals import bell, checks, execution, resolving
+from proposals import bell, checks, execution, resolving, shares
 from proposals.models import Execution, Proposal
 from proposals.rounds import BATCH, Rounds, attempt
 
 
 def check_and_commit(proposal_id: UUID | str) -> None:
     """Check a proposal and, where nobody needs to look, go on to commit it at once."""
-    execution_id = checks.run(proposal_id)
-    if execution_id is not None:
-        execution.run(execution_id)
+    with shares.place(Proposal.objects.filter(pk=proposal_id), proposal_id) as is_free:
+        execution_id = checks.run(proposal_id) if is_free else None
+        if execution_id is not None:
+            execution.run(execution_id)
+
+
+def commit(execution_id: UUID | str) -> None:
+    """Take one execution as far as it will go, if its agent has not its share under way."""
+    asked = Proposal.objects.filter(executions__pk=execution_id)
+    with shares.place(asked, execution_id) as is_free:
+        if is_free:
+            execution.run(execution_id)
+
+
+def at_once(work: Callable[[UUID], object], row_id: UUID, agent_id: Any = None) -> object:
+    """Work on a row here and now, whosever it is."""
+    return attempt(work, row_id)
 
 
 @dataclass
@@ -35,7 +50,7 @@ class Sweep:
     sees to a row whose bell went unanswered: here and now, unless it is told otherwise.
     """
 
-    do: Callable[[Callable[[UUID], object], UUID], object] = attempt
+    do: Callable[[Callable[[UUID], object], UUID, Any], object] = at_once
     rung: dict[tuple[UUID, datetime], datetime] = field(default_factory=dict)
     rounds: Rounds = field(default_factory=Rounds)
 
@@ -43,15 +58,13 @@ class Sweep:
         """Ring for, or do, everything that is due. Returns how many rows were touched."""
         now = clock.now()
         quiet = now - timedelta(seconds=1)
-        submitted = Proposal.objects.to_check().filter(due_at__lte=quiet).order_by("due_at")
+        submitted = Proposal.objects.to_check().filter(due_at__lte=quiet)
         queued = Execution.objects.due(now).filter(run_after__lte=quiet)
         unknown = Execution.objects.to_ask(now)
         touched = self.answer(
-            submitted.values_list("pk", "due_at")[:BATCH], "proposals.check", check_and_commit, now
+            in_turn(submitted, "agent", "due_at")[:BATCH], "proposals.check", check_and_commit, now
         )
-        touched += self.answer(
-            since(queued, "run_after")[:BATCH], "proposals.execute", execution.run, now
-        )
+        touched += self.answer(since(queued, "run_after")[:BATCH], "proposals.execute", commit, now)
         touched += self.answer(
             since(unknown, "ask_at")[:BATCH], "proposals.resolve", resolving.run, now
         )
@@ -62,7 +75,7 @@ class Sweep:
 
     def answer(
         self,
-        due: Iterable[tuple[UUID, Any]],
+        due: Iterable[tuple[UUID, Any, Any]],
         task: str,
         work: Callable[[UUID], object],
         now: datetime,
@@ -73,13 +86,13 @@ class Sweep:
         """
         patience = timedelta(seconds=settings.BELL_ANSWER_SECONDS)
         touched = 0
-        for row_id, due_at in due:
+        for row_id, due_at, agent_id in due:
             rung_at = self.rung.get((row_id, due_at))
             if rung_at is None and bell.send(task, row_id) and now - due_at < patience:
                 self.rung[row_id, due_at] = now
             elif rung_at is None or now - rung_at >= patience:
                 self.rung[row_id, due_at] = now
-                self.do(work, row_id)
+                self.do(work, row_id, agent_id)
             else:
                 continue
             touched += 1
@@ -87,6 +100,15 @@ class Sweep:
 
 
 def since(executions: Any, field: str) -> Any:
-    """Their ids, and since when each is due: what a worker left behind, since its lease ended."""
-    due_at = Coalesce("lease_until", field)
-    return executions.annotate(since=due_at).order_by("since").values_list("pk", "since")
+    """The same of executions: what a worker left behind is due since its lease ended."""
+    due = executions.annotate(since=Coalesce("lease_until", field))
+    return in_turn(due, "proposal__agent", "since")
+
+
+def in_turn(rows: Any, agent: str, due_at: str) -> Any:
+    """Their ids, since when each is due, and whose it is; no agent's many hide those of others.
+
+    First what each agent has waited for longest, then the second of each, and so on.
+    """
+    turn = Window(RowNumber(), partition_by=agent, order_by=due_at)
+    return rows.annotate(turn=turn).order_by("turn", due_at).values_list("pk", due_at, agent)

@@ -327,6 +327,7 @@ def intend(claim: Claim) -> bool:
         first_sent_at=execution.first_sent_at or now,
         lease_until=now + timedelta(seconds=settings.EXECUTION_LEASE_SECONDS),
     ):
+        transaction.set_rollback(True)  # this was no trial of an open breaker
         return False
     exchanges.begin(execution, Exchange.Purpose.SEND, now)
     execution.intended_at = execution.intended_at or now

@@ -67,6 +67,15 @@ def is_everything_frozen() -> bool:
     return in_force().filter(scope=Freeze.Scope.EVERYTHING).exists()
 
 
+def is_suspended(proposal: Proposal) -> bool:
+    """Whether its agent is, and it was not a person who asked for it: then it is not even checked.
+
+    A freeze stops writes alone; what it covers is checked, so that people may look and decide.
+    """
+    asks = proposal.agent if proposal.proposer_id is None else None
+    return asks is not None and asks.is_suspended
+
+
 def stop_for(proposal: Proposal, freezes: list[Freeze] | None = None) -> str:
     """What stops this proposal now, as a sentence; empty when nothing does.
 

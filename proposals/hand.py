@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -29,13 +30,14 @@ class Hand:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.waiting: dict[Row, None] = {}  # in the order in which they came
+        self.waiting: dict[Row, Any] = {}  # whose they are, in the order in which they came
+        self.served: dict[Any, float] = {}  # when the turn of each was last
         self.held: Row | None = None
         self.since = 0.0
         self.thread: threading.Thread | None = None
         self.is_stopping = False
 
-    def take(self, work: Work, row_id: UUID) -> None:
+    def take(self, work: Work, row_id: UUID, agent_id: Any = None) -> None:
         """See to a row soon. What waits or is being worked on already is not taken twice."""
         row = (work, row_id)
         with self.lock:
@@ -43,7 +45,7 @@ class Hand:
                 self.complain()
             if self.is_stopping or row == self.held:
                 return
-            self.waiting.setdefault(row)
+            self.waiting.setdefault(row, agent_id)
             if self.thread is None:
                 self.thread = threading.Thread(target=self.work, name="clock-hand", daemon=True)
                 self.thread.start()
@@ -66,16 +68,22 @@ class Hand:
                 connections.close_all()
 
     def next(self, last: Work | None) -> Row | None:
-        """The row to go on with; of another kind than the last, so that no kind waits for one."""
+        """The row to go on with: of another kind than the last, so that no kind waits for one.
+
+        Among them, that of the agent whose turn was longest ago, so that none waits for another's.
+        """
+
+        def rank(row: Row) -> tuple[bool, float]:
+            return row[0] is last, self.served.get(self.waiting[row], 0.0)
+
         with self.lock:
-            self.held = next((row for row in self.waiting if row[0] is not last), None)
-            self.held = self.held or next(iter(self.waiting), None)
+            self.held = min(self.waiting, key=rank, default=None)
             if self.held is None:
                 connections.close_all()  # before anybody may take it that this thread has ended
-                self.thread = None
+                self.thread, self.served = None, {}
                 return None
-            del self.waiting[self.held]
             self.since = time.monotonic()
+            self.served[self.waiting.pop(self.held)] = self.since
             return self.held
 
     def stop(self, patience: float = PATIENCE_SECONDS) -> None:

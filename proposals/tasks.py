@@ -4,7 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
-from proposals import dispatch, execution, resolving
+from proposals import dispatch, resolving
 from proposals.notices import post
 
 
@@ -15,7 +15,7 @@ def check(*, row_id: str, **kwargs: Any) -> None:
 
 @shared_task(name="proposals.execute")
 def execute(*, row_id: str, **kwargs: Any) -> None:
-    execution.run(row_id)
+    dispatch.commit(row_id)
 
 
 @shared_task(name="proposals.resolve")

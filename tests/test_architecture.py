@@ -15,6 +15,7 @@ VERBS = (
     "attempts",
     "execution",
     "settling",
+    "shares",
     "dispatch",
     "hand",
     "gate",

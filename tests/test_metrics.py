@@ -9,16 +9,18 @@ from django.test.utils import CaptureQueriesContext
 
 from budgets.models import Budget, Refusal
 from ledger import clock, heartbeat, sealer
-from ledger.models import Checkpoint, Heartbeat, LedgerEntry
+from ledger.models import Broken, Checkpoint, Heartbeat, LedgerEntry
 from proposals import execution, services
-from proposals.models import Execution, Proposal
+from proposals.models import Execution, Letter, Proposal, Webhook
 from tests.factories import (
     approve,
     client_for,
     make_agent,
     make_checked,
+    make_person,
     make_proposal,
     painting,
+    suspend,
     work,
 )
 
@@ -91,6 +93,71 @@ def test_unknown_outcomes_are_counted_and_the_oldest_has_an_age(client):
     assert numbers["oldest_unknown_age_seconds"] == pytest.approx(1800, abs=60)
 
 
+class TestWhatWorkersLeave:
+    """With no worker and no clock nothing else tells that nothing goes on."""
+
+    def test_the_oldest_proposal_that_wants_a_check_has_an_age(self, client):
+        first, _ = make_proposal(), make_proposal(params=painting("red"))
+        assert told(client)["oldest_unchecked_age_seconds"] < 60
+        since = clock.now() - timedelta(minutes=3)
+        Proposal.objects.filter(pk=first.pk).update(due_at=since)
+        assert told(client)["oldest_unchecked_age_seconds"] == pytest.approx(180, abs=60)
+        suspend(make_agent())
+        assert told(client)["oldest_unchecked_age_seconds"] == 0, "it is held"
+
+    def test_the_oldest_attempt_that_is_due_has_an_age(self, client):
+        pending = [make_checked(params=painting(tier="medium", toy=t)) for t in ("bear", "duck")]
+        for proposal in pending:
+            approve(proposal)
+        assert told(client)["oldest_due_execution_age_seconds"] < 60
+        first = Execution.objects.earliest("created_at")
+        now = clock.now()
+        Execution.objects.update(run_after=now + timedelta(minutes=1))
+        assert told(client)["oldest_due_execution_age_seconds"] == 0, "it is held"
+        Execution.objects.filter(pk=first.pk).update(run_after=now - timedelta(minutes=5))
+        assert told(client)["oldest_due_execution_age_seconds"] == pytest.approx(300, abs=60)
+        execution.take(first.pk)
+        assert told(client)["oldest_due_execution_age_seconds"] == 0, "a worker has it"
+        Execution.objects.filter(pk=first.pk).update(lease_until=now - timedelta(minutes=2))
+        assert told(client)["oldest_due_execution_age_seconds"] == pytest.approx(120, abs=60)
+
+    def test_altered_entries_of_the_ledger_are_counted(self, client):
+        assert told(client)["ledger_entries_altered"] == 0
+        Broken.objects.create(entry_id=7, why="it is gone", found_at=clock.now())
+        assert told(client)["ledger_entries_altered"] == 1
+
+    def test_letters_that_were_given_up_today_are_counted_by_whom_they_were_for(self, client):
+        webhook = Webhook.objects.create(name="Channel", url="https://chat.example/", is_chat=True)
+        now = clock.now()
+        for number, (recipient, state, ago) in enumerate(
+            (
+                ({"person": make_person()}, "given_up", 1),
+                ({"person": make_person()}, "given_up", 25),
+                ({"person": make_person()}, "sent", 1),
+                ({"webhook": webhook}, "given_up", 1),
+                ({"webhook": webhook}, "given_up", 2),
+            )
+        ):
+            at = now - timedelta(hours=ago)
+            Letter.objects.create(
+                name=str(number), state=state, settled_at=at, next_at=at, created_at=at, **recipient
+            )
+        numbers = told(client)
+        assert numbers["letters_given_up people"] == 1
+        assert numbers["letters_given_up webhooks"] == 2
+
+    def test_webhooks_that_were_given_up_are_counted(self, client):
+        for name, is_active, reason in (
+            ("on", True, ""),
+            ("switched off by a person", False, ""),
+            ("given up", False, "20 failures in a row."),
+        ):
+            Webhook.objects.create(
+                name=name, url="https://chat.example/", is_active=is_active, off_reason=reason
+            )
+        assert told(client)["webhooks_given_up"] == 1
+
+
 def test_refusals_are_summed(client):
     budget = Budget(name="None", unit="proposals", limit=0, window_seconds=60)
     services.save_budget(budget=budget, person=None, is_new=True)
@@ -130,7 +197,7 @@ def test_more_rows_are_not_more_statements(client):
     for colour in ("red", "green", "blue"):
         make_checked(params=painting(colour, tier="medium"))
     work()
-    assert statements() == none < 12
+    assert statements() == none < 17
 
 
 class TestWhoMayAsk:

@@ -25,7 +25,7 @@ from ledger import clock
 from proposals import crashpoints, defaults, dispatch, execution, idempotency, resolving, services
 from proposals.exceptions import AlreadyUndone, IllegalTransition, ProposalError
 from proposals.lifecycle import Status
-from proposals.models import Agent, Breaker, Exchange, Execution, Proposal
+from proposals.models import Agent, Breaker, Exchange, Execution, Proposal, Share
 from proposals.outbound import client
 
 CALL_SECONDS = 0.25
@@ -168,6 +168,7 @@ def pass_time(agent: Agent, provider: Running, seconds: float) -> None:
         moved = {name: F(name) - past for name in names}
         model.objects.filter(**of_agent[model]).update(**moved)
     Proposal.objects.filter(run__agent=agent).to_check().update(due_at=F("due_at") - past)
+    Share.objects.filter(agent=agent).update(under_way={})  # what dead workers held has lapsed
 
 
 def moving(agent: Agent) -> Any:

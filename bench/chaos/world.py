@@ -26,7 +26,7 @@ from proposals.exceptions import (
     ProposalError,
 )
 from proposals.lifecycle import Status
-from proposals.models import Agent, Execution, Proposal
+from proposals.models import Agent, Execution, Proposal, Share
 
 PLENTY = 10_000_000
 BUDGETS = [
@@ -217,6 +217,7 @@ def time_passes() -> None:
     Proposal.objects.to_check().update(due_at=past)
     Execution.objects.open().update(run_after=past)
     Execution.objects.open().exclude(lease_until=None).update(lease_until=past)
+    Share.objects.update(under_way={})
 
 
 def sweep_until_rest(agent: Agent) -> None:

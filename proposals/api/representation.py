@@ -122,7 +122,7 @@ def waiting_on(proposal: Proposal, check: Check | None) -> dict[str, Any]:
     """Who must act next; `who` is null when nothing more will happen."""
     who = WAITS_FOR.get(Status(proposal.status))
     waits: dict[str, Any] = {
-        "who": "operator" if who == "worker" and freezing.stop_for(proposal) else who,
+        "who": "operator" if is_stopped(proposal, who) else who,
         "group": None,
         "approvals": None,
         "approvals_required": None,
@@ -136,6 +136,13 @@ def waiting_on(proposal: Proposal, check: Check | None) -> dict[str, Any]:
             "expected_seconds": expected_seconds(),
         }
     return waits
+
+
+def is_stopped(proposal: Proposal, who: str | None) -> bool:
+    """Whether an operator must act before the one whose turn it is."""
+    if who == "checks":
+        return freezing.is_suspended(proposal)
+    return who == "worker" and bool(freezing.stop_for(proposal))
 
 
 def decisions(proposal: Proposal, check: Check | None) -> list[dict[str, Any]]:

@@ -250,14 +250,18 @@ SAID = {
     "withdrawn": "is withdrawn, and nothing was written. Nobody has to act.",
     "expired": "expired before it was decided, and nothing was written. Nobody has to act.",
 }
-STOPPED = "is approved and held back by a stop. An operator has to lift it before it is written."
+STOPPED = {
+    "approved": "is approved and held back by a stop. An operator has to lift it before it is "
+    "written.",
+    "submitted": "is held. An operator has to resume its agent before it is checked.",
+}
 
 
 def told(proposal: dict[str, Any], replayed: bool) -> str:
     """What happened and who must act, as a model should read it."""
-    is_stopped = proposal["status"] == "approved" and proposal["waiting_on"]["who"] == "operator"
+    said = SAID | STOPPED if proposal["waiting_on"]["who"] == "operator" else SAID
     parts = ["This key had stored it already, so nothing new was stored."] if replayed else []
-    parts.append(f"Proposal {proposal['id']} {STOPPED if is_stopped else SAID[proposal['status']]}")
+    parts.append(f"Proposal {proposal['id']} {said[proposal['status']]}")
     if proposal["error"]:
         parts.append(proposal["error"]["detail"])
     elif proposal["status"] in {"denied", "rejected", "changes_requested"}:

@@ -16,6 +16,7 @@ from proposals.models.review import Resolution, Review
 from proposals.models.review_claim import ReviewClaim
 from proposals.models.rule_hits import RuleHits, RuleTally
 from proposals.models.run_undo import RunUndo, RunUndoStep
+from proposals.models.share import Share
 from proposals.models.target import Database, DescribedTable, Secret, Wiring
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "RunUndoStep",
     "SavedView",
     "Secret",
+    "Share",
     "StoredList",
     "Webhook",
     "Wiring",

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from simple_history.models import HistoricalRecords
 
 from ledger.append_only import AppendOnly
@@ -40,7 +41,9 @@ class ProposalQuerySet(models.QuerySet["Proposal"]):
         return self.filter(status__in=OPEN)
 
     def to_check(self) -> "ProposalQuerySet":
-        return self.filter(status=Status.SUBMITTED)
+        """What wants a check. What a suspended agent has under way is held, and wants none."""
+        is_held = Q(agent__is_suspended=True, proposer=None)
+        return self.filter(status=Status.SUBMITTED).exclude(is_held)
 
     def overdue(self, now: datetime) -> "ProposalQuerySet":
         """Open proposals whose deadline has passed."""

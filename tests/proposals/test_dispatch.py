@@ -8,9 +8,17 @@ from django.db import DataError, IntegrityError, OperationalError
 
 from ledger import clock
 from proposals import bell, dispatch, services
+from proposals.api import representation
 from proposals.models import Execution, Proposal, Rule
 from tests import factories
-from tests.factories import fresh, make_checked, make_proposal, painting
+from tests.factories import (
+    fresh,
+    make_agent,
+    make_checked,
+    make_person,
+    make_proposal,
+    painting,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
 
@@ -183,3 +191,45 @@ def test_changed_rules_have_what_waits_checked_again(rung):
     wait(proposal, 10)
     sweep.run()
     assert fresh(proposal).status == "denied"
+
+
+class TestASuspendedAgent:
+    """What it has under way is held: its proposals rest as they are, its targets are left alone."""
+
+    @pytest.fixture
+    def held(self):
+        proposal = make_proposal()
+        wait(proposal, 20)
+        factories.suspend(make_agent())
+        return proposal
+
+    def test_has_nothing_previewed(self, rung, toybox, held, monkeypatch):
+        previewed = []
+        monkeypatch.setattr(toybox, "fail", previewed.append)
+        dispatch.check_and_commit(held.pk)
+        dispatch.Sweep().run()
+        assert (previewed, rung.call_count) == ([], 0)
+        assert fresh(held).status == "submitted"
+
+    def test_goes_on_with_it_when_it_is_resumed(self, rung, held):
+        operator = make_person("olga", groups=["operators"])
+        services.set_suspended(
+            agent_id=held.agent_id, is_suspended=False, reason="Found.", person=operator
+        )
+        dispatch.Sweep().run()
+        assert fresh(held).status == "committed"
+
+    def test_says_that_an_operator_must_act(self, held):
+        assert representation.waiting_on(fresh(held), None)["who"] == "operator"
+
+    def test_does_not_keep_people_from_undoing_what_it_wrote(self, toybox):
+        written = make_checked()
+        factories.suspend(make_agent())
+        undo = services.undo(proposal_id=written.pk, person=make_person(), reason="Wrong colour.")
+        factories.work()
+        assert fresh(undo).status == "committed"
+
+    def test_is_checked_all_the_same_while_it_is_only_frozen(self, rung):
+        """A freeze stops writes: people may look at what is proposed meanwhile, and decide."""
+        services.freeze(reason="A loop.", agent=make_agent())
+        assert make_checked(params=painting(tier="medium")).status == "pending"

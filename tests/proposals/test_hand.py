@@ -177,6 +177,20 @@ class TestWhileARowTakesItsTime:
         eventually(at_rest(hand))
         assert begun == ["check", "commit", "check", "check"]
 
+    def test_one_agents_many_do_not_keep_others_waiting(self, slow, hand):
+        begun: list[str] = []
+
+        def check(row_id: str) -> None:
+            begun.append(row_id)
+            slow.wait()
+
+        for name in ("busy-1", "busy-2", "busy-3", "calm-1"):
+            hand.take(check, name, name.partition("-")[0])
+        eventually(lambda: slow.came)
+        slow.go_on.set()
+        eventually(at_rest(hand))
+        assert begun == ["busy-1", "calm-1", "busy-2", "busy-3"]
+
 
 class TestWhatIsTaken:
     def test_a_row_that_fails_costs_the_others_nothing(self, hand):

@@ -173,6 +173,13 @@ class TestACall:
         text = asking.call("get_proposal", proposal_id=proposal["id"])["content"][0]["text"]
         assert "An operator has to lift it" in text
 
+    def test_says_that_a_suspension_keeps_it_from_being_checked(self):
+        asking = model()
+        proposal = stored(asking.propose())
+        factories.suspend(Proposal.objects.get().agent)
+        text = asking.call("get_proposal", proposal_id=proposal["id"])["content"][0]["text"]
+        assert "An operator has to resume its agent" in text
+
     def test_tells_what_a_person_said(self):
         asking = model()
         proposal = stored(asking.propose(params=painting(tier="medium")))

@@ -721,6 +721,19 @@ class TestBreaker:
         assert execution.take(second.pk) is None
         assert "One call is being tried" in fresh(second.proposal).reason
 
+    def test_a_worker_that_came_too_late_is_no_trial(self, the_depot):
+        """Else nothing would be tried for as long as a trial may take, and nothing was sent."""
+        self.swallow(the_depot, 6)
+        Execution.objects.filter(status="unknown").update(ask_at=None)
+        self.pause_ends()
+        late = execution.take(Execution.objects.get(status="queued").pk)
+        past = clock.now() - timedelta(seconds=1)
+        Execution.objects.filter(status="claimed").update(lease_until=past)
+        current = execution.take(late.execution.pk)
+        assert execution.intend(late) is False
+        assert Breaker.objects.get().trial_until is None
+        assert execution.intend(current)
+
     def test_a_failed_trial_doubles_the_pause(self, the_depot, settings):
         self.swallow(the_depot, 6)
         Execution.objects.filter(status="unknown").update(ask_at=None)

@@ -15,7 +15,7 @@ from django.db import close_old_connections, connections
 from budgets import refusals
 from ledger import clock, counting, days, heartbeat, sealer
 from ledger.patrol import Patrol
-from proposals import leadership, services
+from proposals import bell, leadership, services
 from proposals.dispatch import Sweep
 from proposals.hand import Hand
 from proposals.notices.finder import Finder
@@ -90,15 +90,18 @@ class Understudy:
 
 
 class Pruning:
-    """Once a minute, removes the embedded broker's old messages, which nobody else does."""
+    """Once a minute, removes the broker's old messages, which nobody else does."""
 
     def __init__(self) -> None:
         self.next = 0.0
 
     def run(self) -> None:
-        if settings.REDIS_URL or time.monotonic() < self.next:
+        if time.monotonic() < self.next:
             return
         self.next = time.monotonic() + PRUNE_SECONDS
+        if settings.REDIS_URL:
+            bell.forget_oldest()
+            return
         prune(settings.BROKER_DIR / "processed", HEARD_BELLS_SECONDS)
         prune(settings.BROKER_DIR / "queue", UNHEARD_BELLS_SECONDS)
 

@@ -1,0 +1,79 @@
+"""What one agent, or one slow target, can take from others."""
+
+from bench.guards.guard import Guard
+
+SHARES = "tests/proposals/test_shares.py"
+
+GUARDS = [
+    Guard(
+        "slow work of one agent leaves workers to others",
+        "proposals/shares.py",
+        " or len(share.under_way) >= settings.SLOW_WORK_PER_AGENT:",
+        ":",
+        SHARES,
+    ),
+    Guard(
+        "slow work is begun once",
+        "proposals/shares.py",
+        "if row_id in share.under_way or len",
+        "if len",
+        SHARES,
+    ),
+    Guard(
+        "no two take the last place of one agent",
+        "proposals/shares.py",
+        "    share = Share.objects.select_for_update().get(pk=agent_id)\n    now = clock.now()\n",
+        "    share = Share.objects.get(pk=agent_id)\n    now = clock.now()\n",
+        SHARES,
+        on_postgresql=True,
+    ),
+    Guard(
+        "the place of a process that died lapses",
+        "proposals/shares.py",
+        " if moment(at) > now}",
+        "}",
+        SHARES,
+    ),
+    Guard(
+        "whoever comes back late ends nobody else's place",
+        "proposals/shares.py",
+        "if share.under_way.get(row_id) == until:",
+        "if row_id in share.under_way:",
+        SHARES,
+    ),
+    Guard(
+        "what waited for a place is rung for",
+        "proposals/shares.py",
+        "    ring_next(agent_id, list(share.under_way), now)\n",
+        "",
+        SHARES,
+    ),
+    Guard(
+        "what is approved needs a place as well",
+        "proposals/dispatch.py",
+        "        if is_free:\n            execution.run(execution_id)\n",
+        "        execution.run(execution_id)\n",
+        SHARES,
+    ),
+    Guard(
+        "one agent's many hide no other's from the clock",
+        "proposals/dispatch.py",
+        '.order_by("turn", due_at)',
+        ".order_by(due_at)",
+        SHARES,
+    ),
+    Guard(
+        "one agent's many keep no other's from the clock's hand",
+        "proposals/hand.py",
+        "return row[0] is last, self.served.get(self.waiting[row], 0.0)",
+        "return row[0] is last, 0.0",
+        "tests/proposals/test_hand.py",
+    ),
+    Guard(
+        "bells that nobody answers do not fill Redis",
+        "proposals/bell.py",
+        "redis.ltrim(key, 0, MOST_BELLS - 1)",
+        "pass",
+        "tests/proposals/test_bell.py",
+    ),
+]

@@ -1,0 +1,99 @@
+"""How many workers one agent may hold: work that takes its time has a place of its agent, or waits.
+
+What is quick needs no place: it costs one look. Of an agent whose work took its time within the
+last minute, only so much is done at once over all processes (`SLOW_WORK_PER_AGENT`). A bell that
+comes while its places are taken is dropped: the row is the queue. Whoever gives a place back rings
+for what its agent has waiting, and the clock finds the rest. So a slow target costs the agents that
+write to it, and leaves workers for all others.
+
+A place is no lock: it lapses by the database's clock if its process dies, and one too many would
+cost others a moment and nothing else. Work that people ask for, undo above all, needs none.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+
+from ledger import clock
+from proposals import bell
+from proposals.models import Execution, Proposal, Share
+
+SLOW_SECONDS = 1.0
+REMEMBERED = timedelta(seconds=60)
+# Longer than any deadline of what is reached outside. The place of a worker that died is missed for
+# so long; of what takes longer yet, one more is begun.
+LEASE = timedelta(seconds=30)
+
+
+@contextmanager
+def place(asked: QuerySet[Proposal], row_id: UUID | str) -> Iterator[bool]:
+    """Whether a row of this proposal may be worked on now, and its place while the block lasts."""
+    agent_id, is_slow = look(asked)
+    until = take(agent_id, str(row_id)) if agent_id and is_slow else ""
+    if until is None:
+        yield False
+        return
+    since = time.monotonic()
+    try:
+        yield True
+    finally:
+        seconds = time.monotonic() - since
+        if agent_id is not None and (is_slow or seconds > SLOW_SECONDS):
+            give_back(agent_id, str(row_id), until, seconds)
+
+
+def look(asked: QuerySet[Proposal]) -> tuple[UUID | None, bool]:
+    """The agent that asks for this, if no person does; and whether its work is slow of late."""
+    is_slow = ExpressionWrapper(Q(agent__share__slow_until__gt=clock.Now()), BooleanField())
+    found: Any = asked.values_list("agent", is_slow)[:1]
+    return next(((agent_id, bool(slow)) for agent_id, slow in found), (None, False))
+
+
+@transaction.atomic
+def take(agent_id: UUID, row_id: str) -> str | None:
+    """Take a place for this row: until when, at the longest. None if its agent has none free."""
+    share = Share.objects.select_for_update().get(pk=agent_id)
+    now = clock.now()
+    share.under_way = {row: at for row, at in share.under_way.items() if moment(at) > now}
+    if row_id in share.under_way or len(share.under_way) >= settings.SLOW_WORK_PER_AGENT:
+        return None
+    share.under_way[row_id] = until = (now + LEASE).isoformat()
+    share.save(update_fields=["under_way"])
+    return until
+
+
+@transaction.atomic
+def give_back(agent_id: UUID, row_id: str, until: str, seconds: float) -> None:
+    """End this place, remember whether the work took its time, and ring for what waited for it."""
+    now = clock.now()
+    Share.objects.bulk_create([Share(agent_id=agent_id, slow_until=now)], ignore_conflicts=True)
+    share = Share.objects.select_for_update().get(pk=agent_id)
+    if share.under_way.get(row_id) == until:
+        del share.under_way[row_id]
+    if seconds > SLOW_SECONDS:
+        share.slow_until = now + REMEMBERED
+    share.save()
+    ring_next(agent_id, list(share.under_way), now)
+
+
+def ring_next(agent_id: UUID, under_way: list[str], now: datetime) -> None:
+    """Ring once for what this agent has waiting: what is to be written, before what is checked."""
+    proposals = Proposal.objects.filter(agent=agent_id)
+    due = Execution.objects.due(now).filter(proposal__in=proposals).exclude(pk__in=under_way)
+    if execution := due.order_by("run_after").first():
+        bell.ring_execution(execution.pk)
+        return
+    submitted = (proposals & Proposal.objects.to_check()).exclude(pk__in=under_way)
+    if proposal := submitted.order_by("due_at").first():
+        bell.ring_check(proposal.pk)
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,300 @@
+"""One agent whose work takes its time takes only its share of the workers."""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
+
+from ledger import clock
+from proposals import dispatch, services, shares
+from proposals.models import Execution, Proposal, Share
+from tests import factories
+from tests.factories import fresh, make_agent, make_checked, make_person, make_proposal, painting
+from tests.processes import eventually
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
+
+
+@pytest.fixture(autouse=True)
+def rung(monkeypatch):
+    """Bells that are taken, and answered by nobody; none is held back until a commit."""
+    bells: list[tuple[str, str]] = []
+
+    def ring(task: str, row_id: Any) -> bool:
+        bells.append((task, str(row_id)))
+        return True
+
+    monkeypatch.setattr("proposals.bell.send", ring)
+    monkeypatch.setattr("proposals.bell.transaction.on_commit", lambda do, robust: do())
+    return bells
+
+
+@pytest.fixture(autouse=True)
+def _default_rules():
+    make_person()
+
+
+def several(number: int, agent: str = "billing-bot", **params: Any) -> list[Proposal]:
+    """Proposals of one agent, none a duplicate of another, oldest first."""
+    asks = make_agent(agent)
+    made = [make_proposal(agent=asks, params=painting(note=n, **params)) for n in range(number)]
+    for place, each in enumerate(made):
+        since = clock.now() - timedelta(seconds=2 * number - place)
+        Proposal.objects.filter(pk=each.pk).update(due_at=since)
+    return made
+
+
+def statuses(rows: list[Proposal]) -> list[str]:
+    return [fresh(row).status for row in rows]
+
+
+def become_slow(agent: str = "billing-bot") -> None:
+    shares.give_back(make_agent(agent).pk, "what it did before", "", shares.SLOW_SECONDS + 1)
+
+
+def lapse(seconds: float) -> None:
+    """So much time passes for every place that is taken, and for what is remembered."""
+    by = timedelta(seconds=seconds)
+    for share in Share.objects.all():
+        share.slow_until -= by
+        share.under_way = {
+            row: (shares.moment(until) - by).isoformat() for row, until in share.under_way.items()
+        }
+        share.save()
+
+
+class TestWorkThatIsQuick:
+    @pytest.fixture(autouse=True)
+    def _quick(self, monkeypatch):
+        """However busy the machine is."""
+        monkeypatch.setattr(shares, "SLOW_SECONDS", 60)
+
+    def test_needs_no_place_and_costs_one_statement(self, monkeypatch):
+        first, second = several(2)
+        with CaptureQueriesContext(connection) as with_place:
+            dispatch.check_and_commit(first.pk)
+        monkeypatch.setattr(shares, "look", lambda asked: (None, False))
+        with CaptureQueriesContext(connection) as without:
+            dispatch.check_and_commit(second.pk)
+        assert statuses([first, second]) == ["committed", "committed"]
+        assert len(with_place) == len(without) + 1
+        assert not Share.objects.exists()
+
+    def test_of_an_agent_that_was_slow_once_is_free_again_a_minute_later(self, settings):
+        settings.SLOW_WORK_PER_AGENT = 1
+        first, second = several(2)
+        become_slow()
+        for seconds, status in ((59, "submitted"), (2, "committed")):
+            lapse(seconds)
+            with shares.place(Proposal.objects.filter(pk=first.pk), first.pk):
+                dispatch.check_and_commit(second.pk)
+            assert fresh(second).status == status
+
+    def test_is_known_to_take_its_time_as_soon_as_it_did(self, monkeypatch):
+        monkeypatch.setattr(shares, "SLOW_SECONDS", 0)
+        dispatch.check_and_commit(make_proposal().pk)
+        assert shares.look(Proposal.objects.all()) == (make_agent().pk, True)
+
+
+class TestWorkThatTakesItsTime:
+    @pytest.fixture(autouse=True)
+    def _slow(self, settings):
+        settings.SLOW_WORK_PER_AGENT = 1
+        become_slow()
+
+    def taken(self, row: Proposal) -> Any:
+        return shares.place(Proposal.objects.filter(pk=row.pk), row.pk)
+
+    def test_leaves_the_other_workers_to_others(self):
+        first, second = several(2)
+        other = make_proposal(agent=make_agent("calm-bot"), params=painting("red"))
+        with self.taken(first) as is_taken:
+            assert is_taken
+            dispatch.check_and_commit(second.pk)
+            dispatch.check_and_commit(other.pk)
+        assert statuses([second, other]) == ["submitted", "committed"]
+
+    def test_may_take_as_many_as_are_configured(self, settings):
+        settings.SLOW_WORK_PER_AGENT = 2
+        first, second, third = several(3)
+        with self.taken(first), self.taken(second) as is_second, self.taken(third) as is_third:
+            assert (is_second, is_third) == (True, False)
+
+    def test_is_begun_once(self, settings):
+        settings.SLOW_WORK_PER_AGENT = 2
+        [row] = several(1)
+        with self.taken(row), self.taken(row) as is_again:
+            assert not is_again
+
+    def test_goes_on_with_what_waited_longest_without_waiting_for_the_clock(self, rung):
+        first, second, third = several(3)
+        with self.taken(first):
+            dispatch.check_and_commit(third.pk)
+            dispatch.check_and_commit(second.pk)
+            rung.clear()
+            Proposal.objects.filter(pk=first.pk).update(status="withdrawn")
+        assert rung == [("proposals.check", str(second.pk))]
+
+    def test_goes_on_with_what_is_to_be_written_first(self, rung):
+        approved = make_checked(params=painting(tier="medium"))
+        first, _ = several(2)
+        factories.approve(approved)
+        with self.taken(first):
+            rung.clear()
+        assert rung == [("proposals.execute", str(Execution.objects.get().pk))]
+
+    def test_gives_its_place_back_whatever_happens(self):
+        first, second = several(2)
+        with pytest.raises(ZeroDivisionError), self.taken(first):
+            raise ZeroDivisionError
+        with self.taken(second) as is_taken:
+            assert is_taken
+
+    def test_loses_the_place_of_a_process_that_died_by_the_databases_clock(self):
+        first, second, third = several(3)
+        assert shares.take(first.agent_id, str(first.pk))
+        become_slow()
+        with self.taken(second) as is_taken:
+            assert not is_taken
+        lapse(shares.LEASE.total_seconds() - 1)
+        become_slow()
+        with self.taken(second) as is_taken:
+            assert not is_taken
+        lapse(2)
+        become_slow()
+        with self.taken(third) as is_taken:
+            assert is_taken
+
+    def test_ends_nobody_elses_place_when_it_comes_back_late(self):
+        [row] = several(1)
+        with self.taken(row):
+            lapse(shares.LEASE.total_seconds() + 1)
+            become_slow()
+            assert shares.take(row.agent_id, str(row.pk))
+        [until] = Share.objects.values_list("under_way", flat=True)
+        assert list(until) == [str(row.pk)]
+
+    def test_that_is_approved_waits_in_its_row_as_well(self):
+        approved = make_checked(params=painting(tier="medium"))
+        factories.approve(approved)
+        [attempt] = Execution.objects.all()
+        [row] = several(1)
+        with self.taken(row):
+            dispatch.commit(attempt.pk)
+        attempt.refresh_from_db()
+        assert (attempt.status, attempt.fence) == ("queued", 0)
+        dispatch.commit(attempt.pk)
+        assert fresh(approved).status == "committed"
+
+    def test_keeps_no_undo_waiting_that_people_ask_for(self, toybox):
+        written = make_checked()
+        undo = services.undo(proposal_id=written.pk, person=make_person(), reason="Wrong.")
+        [row] = several(1)
+        with self.taken(row):
+            dispatch.check_and_commit(undo.pk)
+        assert fresh(undo).status == "committed"
+
+
+class TestTheSweep:
+    def test_takes_agents_in_turn(self, rung, monkeypatch):
+        monkeypatch.setattr(dispatch, "BATCH", 3)
+        many = several(5, "busy-bot")
+        [one] = several(1, "calm-bot", toy="duck")
+        rung.clear()
+        dispatch.Sweep(lambda *row: None).run()
+        assert [row_id for _, row_id in rung] == [str(each.pk) for each in (many[0], one, many[1])]
+
+    def test_takes_agents_in_turn_with_what_is_approved_too(self, rung, monkeypatch):
+        monkeypatch.setattr(dispatch, "BATCH", 2)
+        approved = several(3, "busy-bot", tier="medium") + several(1, "calm-bot", tier="medium")
+        factories.work()
+        for each in approved:
+            factories.approve(each)
+        ids = {row.proposal_id: str(row.pk) for row in Execution.objects.all()}
+        for place, each in enumerate(approved):
+            since = clock.now() - timedelta(seconds=9 - place)
+            Execution.objects.filter(proposal=each).update(run_after=since)
+        rung.clear()
+        dispatch.Sweep(lambda *row: None).run()
+        assert [row_id for _, row_id in rung] == [ids[approved[0].pk], ids[approved[3].pk]]
+
+
+@pytest.mark.django_db(transaction=True)
+class TestManyWorkers:
+    """Two workers take bells in the order in which they were rung, as those of Redis do."""
+
+    @pytest.fixture(autouse=True)
+    def _bells(self, monkeypatch, settings):
+        settings.SLOW_WORK_PER_AGENT = 1
+        monkeypatch.setattr(shares, "SLOW_SECONDS", 0.02)
+        self.queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        monkeypatch.setattr("proposals.bell.send", lambda task, row_id: self.queue.put(row_id))
+        yield
+        for _ in self.workers:
+            self.queue.put(None)
+        for worker in self.workers:
+            worker.join(30)
+
+    def start(self) -> None:
+        self.workers = [threading.Thread(target=self.work) for _ in range(2)]
+        for worker in self.workers:
+            worker.start()
+
+    def work(self) -> None:
+        try:
+            while (row_id := self.queue.get()) is not None:
+                dispatch.check_and_commit(row_id)
+        finally:
+            connections.close_all()
+
+    def test_one_agents_slow_previews_keep_nobody_else_waiting(self, toybox, monkeypatch):
+        seconds = {"red": 0.2}
+        preview = slow_preview(seconds)
+        monkeypatch.setattr("tests.toys.SetColour.preview", preview)
+        many = several(12, "busy-bot", colour="red")
+        make_agent("calm-bot")
+        [one] = several(1, "calm-bot", toy="duck")
+        self.start()
+        eventually(lambda: fresh(one).status == "committed", what="the quick one")
+        waiting = statuses(many).count("submitted")
+        assert waiting >= 9, "it waited for no more than what was under way"
+        eventually(lambda: set(statuses(many)) == {"committed"}, what="all the others")
+
+    def test_no_two_take_the_last_place(self, toybox, settings):
+        self.workers = []
+        if connection.vendor == "sqlite":
+            pytest.skip("SQLite has one writer at a time.")
+        become_slow()
+        agent = make_agent()
+        start, found = threading.Barrier(4), []
+
+        def take(row_id: str) -> None:
+            start.wait(10)
+            found.append(shares.take(agent.pk, row_id))
+            connections.close_all()
+
+        threads = [threading.Thread(target=take, args=[str(n)]) for n in range(4)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join(30)
+        assert len([until for until in found if until]) == 1
+
+
+def slow_preview(seconds: dict[str, float]) -> Callable[..., Any]:
+    """The preview of the toys, which takes its time for some colours."""
+    from tests.toys import SetColour
+
+    real = SetColour.preview
+
+    def preview(self: Any, params: dict[str, Any]) -> Any:
+        time.sleep(seconds.get(params["colour"], 0))
+        return real(self, params)
+
+    return preview
