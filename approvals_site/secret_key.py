@@ -1,4 +1,8 @@
-"""The key that signs sessions and links."""
+"""The key that signs sessions and links, and from which others are derived.
+
+Second factors are encrypted under one, undos of actions over HTTP are marked with one, and the key
+by which a target knows a write is made with it: after a restore, the same key is the same write.
+"""
 
 import secrets
 from pathlib import Path
@@ -24,5 +28,9 @@ def given_or_kept(given: str, folder: Path) -> str:
         pass
     key = path.read_text().strip()
     if len(key) < 32:
-        raise ImproperlyConfigured(f"{path} is damaged; restore it, or delete it to sign all out.")
+        raise ImproperlyConfigured(
+            f"{path} is damaged: put back the copy you kept. Without one, deleting it has another "
+            "made, under which all are signed out, stored second factors cannot be read, undos of "
+            "actions over HTTP are refused, and writes get other keys (docs/operations.md)."
+        )
     return key

@@ -81,7 +81,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "approvals_site.probes.HostOrProbe",  # in the place of CommonMiddleware
     "django.middleware.csrf.CsrfViewMiddleware",
     "proposals.console.storable.StorableTextOnly",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -301,6 +301,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False
 CELERY_TASK_TIME_LIMIT = 50
+# A process of a pool that has done so much makes room for a new one; it holds no row then.
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 10_000
 # Connections outlive tasks, and are tried before they are used again (celery.py).
 CELERY_DB_REUSE_MAX = 1_000_000
 CELERY_TASK_DEFAULT_QUEUE = "countersign"
@@ -364,10 +366,16 @@ LOGGING = {
 MAX_BODY_BYTES = 256 * 1024
 MAX_JSON_DEPTH = 32
 PROPOSAL_LIFETIME_HOURS = {"low": 7 * 24, "medium": 72, "high": 24}
-EXECUTION_LEASE_SECONDS = environment.whole("EXECUTION_LEASE_SECONDS", default=60)
 EXECUTION_MAX_ATTEMPTS = 10
-# A call to a target outside begins so soon after its intent, or not at all.
-SEND_WITHIN_SECONDS = 10
+# A call to a target outside begins so soon after its intent, or not at all; the longest that ship
+# take so long; and its answer has so long to be stored. A lease that ended before would have a call
+# that is under way taken for dead, and its outcome for unknown.
+SEND_WITHIN_SECONDS, LONGEST_CALL_SECONDS, SETTLE_WITHIN_SECONDS = 10, 20, 10
+EXECUTION_LEASE_SECONDS = environment.whole(
+    "EXECUTION_LEASE_SECONDS",
+    default=60,
+    least=SEND_WITHIN_SECONDS + LONGEST_CALL_SECONDS + SETTLE_WITHIN_SECONDS,
+)
 RECHECKS_BEFORE_PEOPLE = 3
 # Targets outside: how often an unsent call is tried, when an unknown outcome is asked about (after
 # its settling time), and when a target is left alone. docs/outcomes.md says how they play together.
@@ -393,5 +401,7 @@ HELD_RETRY_SECONDS = 5
 # as many as `make run` starts.
 SLOW_WORK_PER_AGENT = environment.whole("SLOW_WORK_PER_AGENT", default=max(1, WORKER_PROCESSES - 1))
 DRY_RUNS_PER_MINUTE = environment.whole("DRY_RUNS_PER_MINUTE", default=120, least=0)
-UNSEALED_LIMIT_SECONDS = environment.whole("UNSEALED_LIMIT_SECONDS", default=60)
+# How long entries may wait for their seal: until it is said aloud, and until high-tier writes stop.
+UNSEALED_LIMIT_SECONDS = environment.whole("UNSEALED_LIMIT_SECONDS", default=30)
+UNSEALED_STOP_SECONDS = environment.whole("UNSEALED_STOP_SECONDS", default=600)
 CLOCK_LIMIT_SECONDS = environment.whole("CLOCK_LIMIT_SECONDS", default=30)

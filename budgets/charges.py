@@ -33,7 +33,7 @@ class Charge:
     def amount(self, unit: str, currency: str = "") -> Decimal:
         """How much of a unit this asks for; zero where it asks for none, or is not yet known."""
         if unit == Unit.MONEY:
-            return self.money.get(currency, Decimal(0))
+            return self.money.get(currency.upper(), Decimal(0))
         if unit == Unit.OBJECTS:
             return Decimal(self.objects or 0)
         if unit == Unit.PROPOSALS and self.is_claimed:

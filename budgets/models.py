@@ -16,6 +16,8 @@ from simple_history.models import HistoricalRecords
 
 from budgets.charges import Charge, Unit
 
+REFUSALS_KEPT = timedelta(days=30)  # to look at; the ledger has their sums for good
+
 
 class Budget(models.Model):
     """A cap: what it covers, in what unit, in which window, and what happens beyond it.
@@ -185,6 +187,12 @@ class Reservation(models.Model):
         return f"reservation {self.pk}"
 
 
+class RefusalQuerySet(models.QuerySet["Refusal"]):
+    def old(self, now: datetime) -> "RefusalQuerySet":
+        """Refusals that were summed and are kept no longer, the oldest first."""
+        return self.filter(is_summed=True, last_at__lt=now - REFUSALS_KEPT).order_by("last_at")
+
+
 class Refusal(models.Model):
     """Refusals of one budget to one agent, summed: the ledger gets a few entries, not thousands."""
 
@@ -196,6 +204,8 @@ class Refusal(models.Model):
     count = models.PositiveIntegerField(default=1)
     is_summed = models.BooleanField(default=False)
 
+    objects = RefusalQuerySet.as_manager()
+
     class Meta:
         default_permissions = ("view",)
         constraints = [
@@ -204,6 +214,9 @@ class Refusal(models.Model):
                 condition=Q(is_summed=False),
                 name="refusal_one_open_sum_per_budget_and_agent",
             )
+        ]
+        indexes = [
+            models.Index(fields=["last_at"], name="refusal_by_age", condition=Q(is_summed=True))
         ]
 
     def __str__(self) -> str:

@@ -11,7 +11,7 @@ from django.db.models import F
 
 from budgets.exceptions import Shortage
 from budgets.models import Refusal
-from ledger import clock, entries
+from ledger import clock, entries, pruning
 
 SUM_AFTER = timedelta(minutes=1)
 
@@ -93,6 +93,11 @@ def enter(refusal_id: int) -> bool:
             },
         )
     return True
+
+
+def prune(*, now: datetime) -> int:
+    """Remove what was summed long ago, some at a time. Returns how many."""
+    return pruning.prune(Refusal.objects.old(now))
 
 
 def stamp(moment: datetime) -> str:

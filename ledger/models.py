@@ -181,10 +181,11 @@ class DayCount(models.Model):
 
 
 class Walk(models.Model):
-    """How far one of the clock's walks along the sealed log has come.
+    """How far one of the clock's walks along the ledger has come.
 
     `position` is the first leaf that it has not seen, `sealed` how many there were when it looked,
-    `ended_at` when a walk that goes round last came to its end.
+    `ended_at` when a walk that goes round last came to its end. The sealer's own walks go along
+    entries: there `position` is the id of the last one that it need not look at again.
     """
 
     name = models.CharField(max_length=20, primary_key=True)

@@ -10,10 +10,11 @@ class ProposalsConfig(AppConfig):
 
     def ready(self) -> None:
         autodiscover_modules("actions")
-        from proposals import durability, proof, sign_ins
+        from proposals import durability, proof, sessions, sign_ins
         from proposals.notices import outbox
 
         durability.connect()
+        sessions.connect()
         proof.register()
         sign_ins.connect()
         outbox.connect()

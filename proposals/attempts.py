@@ -62,7 +62,8 @@ def require_in_time(claim: Claim) -> None:
     """Raise TargetUnavailable for a call that begins so late that others may count on its end.
 
     A worker that slept after its intent would otherwise send when it wakes, past every settling
-    time, perhaps what people were told is safe to try again.
+    time, perhaps what people were told is safe to try again; and whatever the delivery, past a stop
+    that holds for the attempt meanwhile.
     """
     if moment() - claim.since > settings.SEND_WITHIN_SECONDS:
         raise TargetUnavailable(TOO_LATE)

@@ -6,7 +6,7 @@ started before an amendment never lands after it.
 
 import logging
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from proposals import (
     spending,
     touched,
 )
+from proposals.deadlines import deadline
 from proposals.exceptions import ActionError, OverBudget
 from proposals.gate import Findings
 from proposals.lifecycle import Status, transition
@@ -304,10 +305,11 @@ def move_on(proposal: Proposal, revision: Revision, check: Check, now: Any) -> U
     if proposal.is_observed:
         observing.end(proposal, check, now)
         return None
-    changes: dict[str, Any] = {"current_check": check, "tier": check.tier}
-    if proposal.expires_in is None:
-        lifetime = timedelta(hours=settings.PROPOSAL_LIFETIME_HOURS[check.tier])
-        changes["expires_at"] = revision.created_at + lifetime
+    changes: dict[str, Any] = {
+        "current_check": check,
+        "tier": check.tier,
+        "expires_at": deadline(proposal, revision, check.tier),
+    }
     facts: dict[str, Any] = {"digest": check.digest, "tier": check.tier}
     if follows(proposal, check) is Status.DENIED:
         reason = check.reasons[0]["detail"] if check.reasons else "A rule denies this."

@@ -5,7 +5,6 @@ on them. The clock first rings again, and where nobody answers, the work is done
 so that no target which takes its time keeps it from anything else.
 """
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,21 +12,13 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
-from django.db.models import Q, Window
-from django.db.models.functions import Coalesce, Left, RowNumber
+from django.db.models import Window
+from django.db.models.functions import Coalesce, RowNumber
 
-from budgets import refusals
 from ledger import clock
-from proposals import bell, checks, execution, gate, resolving, rule_hits, services, shares
-from proposals.actions import tables
-from proposals.lifecycle import Status
-from proposals.models import Execution, Proposal, RunUndo
-from proposals.targets import wiring
-
-logger = logging.getLogger(__name__)
-BATCH = 50
-DIGEST_LENGTH = 71
+from proposals import bell, checks, execution, resolving, shares
+from proposals.models import Execution, Proposal
+from proposals.rounds import BATCH, Rounds, attempt
 
 
 def check_and_commit(proposal_id: UUID | str) -> None:
@@ -46,14 +37,9 @@ def commit(execution_id: UUID | str) -> None:
             execution.run(execution_id)
 
 
-def attempt(work: Callable[[UUID], object], row_id: UUID, agent_id: Any = None) -> None:
-    """Work on one row; whatever it does, the other rows get their turn, and it gets another."""
-    try:
-        work(row_id)
-    except (OperationalError, InterfaceError):
-        raise  # not the row's fault, and the same for all of them
-    except Exception:
-        logger.exception("The clock could not work on %s", row_id)
+def at_once(work: Callable[[UUID], object], row_id: UUID, agent_id: Any = None) -> object:
+    """Work on a row here and now, whosever it is."""
+    return attempt(work, row_id)
 
 
 @dataclass
@@ -64,8 +50,9 @@ class Sweep:
     sees to a row whose bell went unanswered: here and now, unless it is told otherwise.
     """
 
-    do: Callable[[Callable[[UUID], object], UUID, Any], None] = attempt
+    do: Callable[[Callable[[UUID], object], UUID, Any], object] = at_once
     rung: dict[tuple[UUID, datetime], datetime] = field(default_factory=dict)
+    rounds: Rounds = field(default_factory=Rounds)
 
     def run(self) -> int:
         """Ring for, or do, everything that is due. Returns how many rows were touched."""
@@ -81,8 +68,7 @@ class Sweep:
         touched += self.answer(
             since(unknown, "ask_at")[:BATCH], "proposals.resolve", resolving.run, now
         )
-        touched += expire(now) + recheck_for_new_rules() + recheck_for_new_tables()
-        touched += undo_runs(now) + rule_hits.sum_up() + refusals.sum_up()
+        touched += self.rounds.make(now)
         horizon = now - timedelta(minutes=10)
         self.rung = {row: at for row, at in self.rung.items() if at > horizon}
         return touched
@@ -126,46 +112,3 @@ def in_turn(rows: Any, agent: str, due_at: str) -> Any:
     """
     turn = Window(RowNumber(), partition_by=agent, order_by=due_at)
     return rows.annotate(turn=turn).order_by("turn", due_at).values_list("pk", due_at, agent)
-
-
-def expire(now: datetime) -> int:
-    """Expire what is past its deadline."""
-    overdue = Proposal.objects.overdue(now).values_list("pk", flat=True)[:BATCH]
-    return sum(services.expire(proposal_id=proposal_id) for proposal_id in overdue)
-
-
-def undo_runs(now: datetime) -> int:
-    """Go on with every undo of a run that is due; one that cannot go on delays no other."""
-    due = RunUndo.objects.filter(finished_at=None, due_at__lte=now).order_by("due_at")
-    undoings = list(due.values_list("pk", flat=True)[:BATCH])
-    for undoing_id in undoings:
-        attempt(lambda row_id: services.advance_run_undo(undoing_id=row_id), undoing_id)
-    return len(undoings)
-
-
-def recheck_for_new_rules() -> int:
-    """Check again what waits for people under rules that have changed since."""
-    current = gate.policy_digest(gate.rules())
-    outdated = (
-        Proposal.objects.filter(status=Status.PENDING)
-        .exclude(current_check__policy_digest=current)
-        .values_list("pk", flat=True)[:BATCH]
-    )
-    return sum(services.recheck(proposal_id=pk, reason="The rules changed.") for pk in outdated)
-
-
-def recheck_for_new_tables() -> int:
-    """Check again what waits for people on what is configured anew, is off or is back."""
-    wiring.refresh()
-    current = wiring.definitions()
-    returned = [tables.absent(name) for name in current]
-    moved = Q(current_check__definition__startswith="sha256:") & ~Q(rows__in=current.values())
-    outdated = (
-        # What follows a digest is a process's own, and sends nothing back by itself.
-        Proposal.objects.annotate(rows=Left("current_check__definition", DIGEST_LENGTH))
-        .filter(moved | Q(current_check__definition__in=returned))
-        .filter(status=Status.PENDING)
-        .values_list("pk", flat=True)[:BATCH]
-    )
-    reason = "How this may be written was changed."
-    return sum(services.recheck(proposal_id=pk, reason=reason) for pk in outdated)

@@ -49,6 +49,7 @@ from proposals.lifecycle import Status
 from proposals.models import Exchange, Execution, Proposal
 from proposals.policy import Effect
 from proposals.registry import Outcome, registry
+from proposals.targets import wiring
 
 logger = logging.getLogger(__name__)
 
@@ -68,11 +69,12 @@ def run(execution_id: UUID | str) -> None:
         return
     if not claim.execution.is_transactional and not prepare(claim):
         return
-    claim = replace(claim, since=attempts.moment())
-    if not intend(claim):
-        return
-    crashpoints.reach("intent.done")
-    write(claim)
+    with wiring.steady():
+        claim = replace(claim, since=attempts.moment())
+        if not intend(claim):
+            return
+        crashpoints.reach("intent.done")
+        write(claim)
     crashpoints.reach("settle.done")
 
 
@@ -163,7 +165,7 @@ def claimed(proposal: Proposal, execution: Execution, now: datetime) -> Claim | 
     if not refusal:
         now, shortage = counted(proposal, execution, now, books=not had_intent)
         if shortage is not None and not had_intent:
-            hold(proposal, execution, now, str(shortage), seconds_until(shortage, now))
+            hold(proposal, execution, now, str(shortage), spending.seconds_until(shortage, now))
             return None
         # With an intent it may be written, and is settled then. If not, its key is voided and it
         # waits for a slot as all others do: else an outage would save up writes for its end.
@@ -200,11 +202,22 @@ def counted(
 def hold(
     proposal: Proposal, execution: Execution, now: datetime, reason: str, seconds: float
 ) -> None:
-    """Leave the row where it is and look again later; the reason is entered when it changes."""
+    """Look again later; the reason is entered when it changes.
+
+    What has no intent waits in the queue, where it can be withdrawn and expires: also what a worker
+    left behind that had claimed it, whose fence is gone with that.
+    """
     later = now + timedelta(seconds=seconds)
     held = Execution.objects.open().filter(pk=execution.pk, fence=execution.fence)
-    is_queued = execution.status == Execution.Status.QUEUED
-    if not held.update(**{"run_after" if is_queued else "lease_until": later}):
+    if execution.intended_at is not None:
+        is_ours = held.update(lease_until=later)
+    else:
+        execution.fence += execution.status != Execution.Status.QUEUED
+        execution.status = Execution.Status.QUEUED
+        is_ours = held.update(
+            status=execution.status, fence=execution.fence, lease_until=None, run_after=later
+        )
+    if not is_ours:
         return  # another worker took over, and this one has nothing left to say
     mark_held(proposal, True)
     if proposal.reason != reason[:500]:
@@ -218,13 +231,6 @@ def mark_held(proposal: Proposal, is_held: bool) -> None:
     if proposal.is_held != is_held:
         proposal.is_held = is_held
         Proposal.objects.filter(pk=proposal.pk).update(is_held=is_held)
-
-
-def seconds_until(error: BudgetExceeded, now: datetime) -> float:
-    """Until the next slot of a full window; where waiting does not help, look again in a minute."""
-    if error.shortage.free_at is None:
-        return 60.0
-    return max((error.shortage.free_at - now).total_seconds(), 0.05)
 
 
 def objection(proposal: Proposal, execution: Execution, now: datetime) -> str:
@@ -331,7 +337,7 @@ def intend(claim: Claim) -> bool:
 
 def step_back(claim: Claim, proposal: Proposal, now: datetime, reason: str, seconds: float) -> None:
     """Hand a claim back before its intent, with the reason for which it has to wait."""
-    if not claim.had_intent:
+    if not claim.had_intent:  # given up by itself, so its fence need not be taken from it
         attempts.mine(claim.execution, status=Execution.Status.QUEUED, lease_until=None)
         claim.execution.status = Execution.Status.QUEUED
     hold(proposal, claim.execution, now, reason, seconds)
@@ -348,8 +354,7 @@ def is_described_anew(claim: Claim) -> bool:
 
 def apply(claim: Claim) -> Outcome:
     """The one place that writes to a target. No transaction of ours is open here."""
-    if not claim.execution.is_transactional:
-        attempts.require_in_time(claim)
+    attempts.require_in_time(claim)
     action = registry.get(claim.proposal.action)
     return action.apply(
         claim.params, key=claim.execution.key, expected=claim.execution.of_check.before or {}

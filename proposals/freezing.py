@@ -11,32 +11,46 @@ somebody may be suspended or something frozen, `take_gate` is therefore the firs
 from fnmatch import fnmatchcase
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import QuerySet
 
+from ledger import sealer
+from proposals import sessions
 from proposals.models import Agent, Freeze, Proposal, Run
+from proposals.registry import Tier
 
+TAKE_PATIENTLY = """
+    WITH patient AS MATERIALIZED (
+        SELECT current_setting('lock_timeout') AS was,
+               set_config('lock_timeout', %s, true) AS becomes
+    )
+    SELECT pg_advisory_xact_lock(%s), set_config('lock_timeout', was, true)
+    FROM patient WHERE becomes IS NOT NULL
+"""
+UNSEALED = "High-tier writes wait, because the ledger has not been sealed for too long."
 GATE = 0x436F_756E_7465_7201  # any number that nothing else in the database locks
 
 
 def hold_gate() -> None:
     """Keep freezes from committing until this transaction ends."""
-    lock("pg_advisory_xact_lock_shared")
+    lock("SELECT pg_advisory_xact_lock_shared(%s)")
 
 
 def take_gate() -> None:
     """Wait until no intent is under way, and let none begin until this transaction ends.
 
     Call it before anything else that locks, also where a verb that takes it is called in a
-    transaction: a second time it costs nothing.
+    transaction: a second time it costs nothing. It waits for longer than a session that was lost
+    with the gate can last (`sessions`): no such session keeps anybody from stopping everything.
     """
-    lock("pg_advisory_xact_lock")
+    lock(TAKE_PATIENTLY, sessions.PATIENT)
 
 
-def lock(function: str) -> None:
+def lock(statement: str, *params: Any) -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
-            cursor.execute(f"SELECT {function}(%s)", [GATE])
+            cursor.execute(statement, [*params, GATE])
 
 
 def in_force() -> QuerySet[Freeze]:
@@ -66,7 +80,7 @@ def stop_for(proposal: Proposal, freezes: list[Freeze] | None = None) -> str:
     """What stops this proposal now, as a sentence; empty when nothing does.
 
     Undo asked for by people is stopped by the freeze of everything alone. For a list of proposals,
-    give what is `in_force` once.
+    give what is `in_force` once; then the ledger's seals are not asked for.
     """
     if proposal.agent is not None and proposal.proposer_id is None:
         if proposal.agent.is_suspended:
@@ -76,7 +90,18 @@ def stop_for(proposal: Proposal, freezes: list[Freeze] | None = None) -> str:
     # All that is in force: few at any time, mostly none, and one place says what each covers.
     known = in_force().order_by("pk") if freezes is None else freezes
     found = next((one for one in known if covers(one, proposal)), None)
-    return f"Frozen ({found.target}): {found.reason}" if found else ""
+    if found is not None:
+        return f"Frozen ({found.target}): {found.reason}"
+    return UNSEALED if freezes is None and is_unsealed_for(proposal) else ""
+
+
+def is_unsealed_for(proposal: Proposal) -> bool:
+    """Whether it is dear, and its ledger entries could be changed unseen for too long by now.
+
+    (Promises page, fault matrix of P28: the signing key is unavailable.)
+    """
+    limit = settings.UNSEALED_STOP_SECONDS
+    return proposal.tier == Tier.HIGH and not sealer.is_fresh(within=limit)
 
 
 def covers(freeze: Freeze, proposal: Proposal) -> bool:

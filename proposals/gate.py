@@ -160,14 +160,21 @@ def floors(proposal: Proposal, revision: Revision, findings: Findings) -> Iterab
         yield "preview-failed", f"The change could not be previewed: {findings.error}"
     if findings.conflicts:
         yield "undo-conflict", "Somebody changed the target since; undoing would trample on that."
+    if is_money_unclear(findings.impact or {}):
+        yield "money-unclear", "Money moves in several currencies, or in none that is known."
     if proposal.duplicate_of_id:
         yield (
             "possible-duplicate",
-            "The same change was proposed under another key in the last "
+            "The same change was proposed, decided on or written under another key in the last "
             f"{settings.DUPLICATE_WINDOW_HOURS} hours.",
         )
     if proposal.rechecks >= settings.RECHECKS_BEFORE_PEOPLE:
         yield "target-keeps-moving", f"The target moved {proposal.rechecks} times in a row."
+
+
+def is_money_unclear(impact: dict[str, Any]) -> bool:
+    """Whether rules can see only part of the money of an undo, or budgets cannot count it."""
+    return bool(impact.get("beside") or (impact.get("amount") and not impact["amount"]["currency"]))
 
 
 def needs_people(verdict: Verdict, code: str, detail: str) -> Verdict:

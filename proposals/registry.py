@@ -69,19 +69,27 @@ class Call:
 
 @dataclass(frozen=True)
 class Impact:
-    """What a mistake would touch, measured by the action and never taken from the agent."""
+    """What a mistake would touch, measured by the action and never taken from the agent.
+
+    Money is of one currency, which rules and reviewers read. Only what an undo puts back may be of
+    several: the others stand `beside`, and budgets count each. Without a currency none can.
+    """
 
     objects: int = 1
     amount: Money | None = None
+    beside: tuple[Money, ...] = ()
     people: int = 0
     external: bool = False
     reasons: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self) | {
+        found = asdict(self) | {
             "amount": self.amount.as_json() if self.amount else None,
             "reasons": list(self.reasons),
         }
+        del found["beside"]  # where there is nothing, as in every check that was stored before
+        beside = [money.as_json() for money in self.beside]
+        return found | ({"beside": beside} if beside else {})
 
 
 @dataclass(frozen=True)
@@ -350,7 +358,7 @@ class Registry:
 
     actions: dict[str, Action] = field(default_factory=dict)
     configured: dict[str, Action] = field(default_factory=dict)
-    refresh: Callable[[], None] = lambda: None
+    refresh: Callable[[], object] = lambda: None
 
     def register(self, action: type[Action]) -> type[Action]:
         name = getattr(action, "name", "")

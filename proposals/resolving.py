@@ -21,8 +21,19 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 
+from budgets.exceptions import BudgetExceeded
 from ledger import clock
-from proposals import attempts, bound, breakers, checks, crashpoints, exchanges, freezing, settling
+from proposals import (
+    attempts,
+    bound,
+    breakers,
+    checks,
+    crashpoints,
+    exchanges,
+    freezing,
+    settling,
+    spending,
+)
 from proposals.attempts import WORKER, Claim, record
 from proposals.exceptions import TargetRefused, TargetUnavailable
 from proposals.lifecycle import Status
@@ -101,14 +112,15 @@ def key_ends(execution: Execution, action: Action) -> datetime:
 
 def run(execution_id: UUID | str) -> None:
     """Do the next thing about one unknown outcome. Harmless when nothing is due."""
-    inquiry = take(execution_id)
-    if inquiry is None:
-        return
-    crashpoints.reach("inquiry.begun")
-    if inquiry.how == Purpose.RESEND:
-        send_again(inquiry)
-    else:
-        ask(inquiry)
+    with wiring.steady():
+        inquiry = take(execution_id)
+        if inquiry is None:
+            return
+        crashpoints.reach("inquiry.begun")
+        if inquiry.how == Purpose.RESEND:
+            send_again(inquiry)
+        else:
+            ask(inquiry)
     crashpoints.reach("inquiry.done")
 
 
@@ -137,7 +149,8 @@ def take(execution_id: UUID | str) -> Claim | None:
     if step is None or changed:
         leave_to_people(proposal, execution, changed)
         return None
-    if later := hindrance(proposal, execution, step, now):
+    later, now = hindrance(proposal, execution, step, now)
+    if later is not None:
         put_off(execution, later)
         return None
     execution.fence += 1
@@ -149,8 +162,11 @@ def take(execution_id: UUID | str) -> Claim | None:
         execution.last_unclear_at = now  # from here on it may arrive, whatever is heard of it
     execution.save(update_fields=CLAIMED)
     exchanges.begin(execution, step.purpose, now)
-    kind = "execution.resent" if step.purpose == Purpose.RESEND else "execution.asked"
-    record(proposal, execution, kind, now)
+    if step.purpose == Purpose.RESEND:
+        asks = spending.asks(proposal, execution.of_check)
+        record(proposal, execution, "execution.resent", now, asks=asks)
+    else:
+        record(proposal, execution, "execution.asked", now)
     return Claim(
         execution=execution,
         proposal=proposal,
@@ -184,15 +200,22 @@ def changed_since(proposal: Proposal, execution: Execution) -> str:
 
 def hindrance(
     proposal: Proposal, execution: Execution, step: Step, now: datetime
-) -> datetime | None:
-    """Until when this step has to wait: its time, a freeze, or a target that is left alone."""
+) -> tuple[datetime | None, datetime]:
+    """Until when this step has to wait: its time, a freeze, a full budget, or a target that is left
+    alone. And the moment of the step, as budgets count it.
+    """
     if step.at > now:
-        return step.at
-    # A resend may be what makes the effect, so a stop holds for it as for every intent.
-    if step.purpose == Purpose.RESEND and freezing.stop_for(proposal):
-        return now + timedelta(seconds=FROZEN_SECONDS)
+        return step.at, now
+    # A resend may be what makes the effect, so a stop and a cap hold for it as for every intent.
+    if step.purpose == Purpose.RESEND:
+        if freezing.stop_for(proposal):
+            return now + timedelta(seconds=FROZEN_SECONDS), now
+        try:
+            now = spending.restamp(proposal, execution.of_check, books=False) or now
+        except BudgetExceeded as shortage:
+            return now + timedelta(seconds=spending.seconds_until(shortage, now)), now
     closed = breakers.admit(execution.target, now, is_new=False)
-    return closed.until if closed else None
+    return (closed.until if closed else None), now
 
 
 def put_off(execution: Execution, until: datetime) -> None:
@@ -276,7 +299,7 @@ def not_there(inquiry: Claim) -> None:
     now = clock.now()
     execution = inquiry.execution
     execution.asked += 1
-    if execution.absent_at is not None and not involves_money(execution):
+    if execution.absent_at is not None and not involves_money(proposal, execution):
         settling.fail(
             inquiry, "The target was asked twice and knows nothing of it.", end=End.ABSENT
         )
@@ -287,8 +310,9 @@ def not_there(inquiry: Claim) -> None:
     come_back(inquiry, proposal, now, End.ABSENT, None, "The target knows nothing of it.")
 
 
-def involves_money(execution: Execution) -> bool:
-    return bool((execution.of_check.impact or {}).get("amount"))
+def involves_money(proposal: Proposal, execution: Execution) -> bool:
+    """Whether budgets would count money of it, or nobody can say whether they would."""
+    return spending.money_at_stake(proposal, execution.of_check) != {}
 
 
 def come_back(

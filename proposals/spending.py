@@ -1,6 +1,7 @@
 """What a proposal asks of budgets, and what happens when they say no."""
 
 import time
+from collections import defaultdict
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -37,7 +38,7 @@ def charge(proposal: Proposal, params: dict[str, Any], check: Check | None = Non
         resource=proposal.resource,
         lane="undo" if by_person and proposal.compensates_id else "forward",
         objects=impact.get("objects"),
-        money=money(proposal.action, params, impact),
+        money=counted_money(proposal.action, params, impact),
     )
 
 
@@ -55,16 +56,43 @@ def asks(proposal: Proposal, check: Check) -> dict[str, Any]:
     }
 
 
-def money(action: str, params: dict[str, Any], impact: dict[str, Any]) -> dict[str, Decimal]:
-    """What the action says it moves; the preview's measure wins over the parameters'."""
-    measured = impact.get("amount")
-    if measured:
-        return {measured["currency"]: in_cents(Decimal(measured["amount"]))}
+def counted_money(
+    action: str, params: dict[str, Any], impact: dict[str, Any]
+) -> dict[str, Decimal]:
+    """What budgets count of it; nothing where the action is gone, which then writes nothing."""
     try:
-        stated = registry.get(action).amount(params)
+        found = money(action, params, impact)
     except LookupError:
         return {}
-    return {stated.currency: in_cents(stated.amount)} if stated else {}
+    return {currency: in_cents(amount) for currency, amount in found.items()}
+
+
+def money_at_stake(proposal: Proposal, check: Check) -> dict[str, Decimal] | None:
+    """The money of a checked write, by currency; None where nobody can say.
+
+    Whoever must be careful about money asks this, and takes None for any amount.
+    """
+    try:
+        found = money(proposal.action, check.revision.params, check.impact or {})
+    except Exception:  # an action that is gone or cannot say, or a check that cannot be read
+        return None
+    return found if all(amount.is_finite() for amount in found.values()) else None
+
+
+def money(action: str, params: dict[str, Any], impact: dict[str, Any]) -> dict[str, Decimal]:
+    """What a call moves, by currency; the preview's measure wins over what the parameters say.
+
+    Raises LookupError where only the action could say, and is gone.
+    """
+    if measured := impact.get("amount"):
+        every = [measured, *impact.get("beside", ())]
+    else:
+        stated = registry.get(action).amount(params)
+        every = [stated.as_json()] if stated else []
+    found: defaultdict[str, Decimal] = defaultdict(Decimal)
+    for each in every:
+        found[each["currency"].upper()] += abs(Decimal(each["amount"]))
+    return dict(found)
 
 
 def in_cents(amount: Decimal) -> Decimal:
@@ -88,6 +116,13 @@ def restamp(proposal: Proposal, check: Check, *, books: bool) -> datetime | None
     Raises BudgetExceeded where there is no room now; the caller's transaction must then go on.
     """
     return claims.restamp(charge(proposal, check.revision.params, check), books=books)
+
+
+def seconds_until(error: BudgetExceeded, now: datetime) -> float:
+    """Until the next slot of a full window; where waiting does not help, look again in a minute."""
+    if error.shortage.free_at is None:
+        return 60.0
+    return max((error.shortage.free_at - now).total_seconds(), 0.05)
 
 
 def over_budget(shortage: Shortage) -> OverBudget:

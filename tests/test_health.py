@@ -47,6 +47,27 @@ def test_a_clock_that_stopped_is_not_ready(client, settings):
     assert ask(client)[1]["clock"] == "failed"
 
 
+def test_a_web_machine_is_ready_while_the_clock_and_the_sealer_are_not(client):
+    with transaction.atomic():
+        old = clock.now() - timedelta(hours=1)
+        entries.record("auth", kind="a.b", actor="user:1", at=old)
+    assert ask(client)[0] == 503
+    answer = client.get("/readyz?only=web")
+    assert answer.status_code == 200
+    assert answer.json()["checks"] == {"database": "ok", "broker": "not configured"}
+    for other in ("/readyz?only=", "/readyz?only=clock", "/readyz?web"):
+        assert set(client.get(other).json()["checks"]) == {"database", "broker", "clock", "sealer"}
+
+
+def test_a_web_machine_without_its_database_is_not_ready(client):
+    def down(*args):
+        raise OperationalError("refused")
+
+    with connection.execute_wrapper(down):
+        answer = client.get("/readyz?only=web")
+    assert (answer.status_code, answer.json()["checks"]["database"]) == (503, "failed")
+
+
 def test_a_beat_from_the_future_is_no_beat(client):
     Heartbeat.objects.create(name="clock", at=clock.now() + timedelta(hours=1))
     assert ask(client)[1]["clock"] == "failed"
@@ -116,3 +137,31 @@ def test_alive_asks_nobody(client):
     with connection.execute_wrapper(lambda *args: pytest.fail("asked the database")):
         response = client.get("/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "alive"})
+
+
+class TestProbesByAddress:
+    """Kubernetes, load balancers and Prometheus ask machines, which know no name of the site."""
+
+    HOSTS = ("10.0.0.7:8000", "[fd00::5]:8000", "10.0.0.7", "elsewhere.example", "not a host", "")
+
+    @pytest.mark.parametrize("host", HOSTS)
+    @pytest.mark.parametrize("ask", ["get", "head"])
+    def test_whatever_the_host_is_called_they_are_answered(self, client, host, ask):
+        heartbeat.beat("clock")
+        for path in ("/healthz", "/readyz"):
+            answer = getattr(client, ask)(path, HTTP_HOST=host)
+            assert answer.status_code == 200
+            assert answer["X-Content-Type-Options"] == "nosniff"
+            assert host == "" or host not in answer.content.decode()
+
+    @pytest.mark.parametrize("host", HOSTS[:-1])
+    @pytest.mark.parametrize(
+        "path", ["/", "/healthz/", "/readyz/", "//healthz", "/healthz/x", "/metrics/", "/sign-in/"]
+    )
+    def test_every_other_address_wants_a_listed_host(self, client, path, host):
+        assert client.get(path, HTTP_HOST=host).status_code == 400
+
+    @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+    @pytest.mark.parametrize("ask", ["post", "put", "delete", "options"])
+    def test_so_does_whoever_does_more_than_look(self, client, path, ask):
+        assert getattr(client, ask)(path, HTTP_HOST="10.0.0.7").status_code == 400

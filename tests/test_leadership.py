@@ -3,9 +3,12 @@
 import os
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
+from ledger import entries, sealer
+from ledger.models import Checkpoint
 from proposals import leadership
+from proposals.management.commands.clock import Understudy
 from tests.processes import Process, environment, eventually
 
 on_postgresql = pytest.mark.skipif(
@@ -58,3 +61,43 @@ class TestTheLeadingClock:
         finally:
             for process in clocks:
                 process.stop()
+
+
+class TestAClockThatStandsBy:
+    def test_says_each_hindrance_once_and_when_it_is_over_again(self, monkeypatch, caplog):
+        understudy = Understudy()
+        for problem in ("No key.", "No key.", "Another.", "", "Another."):
+            monkeypatch.setattr(sealer, "hindrance", lambda problem=problem: problem)
+            understudy.next = 0.0
+            understudy.run()
+            understudy.run()
+        said = [line.getMessage() for line in caplog.records if line.levelname == "WARNING"]
+        could_not = "If this clock had to lead, it could not seal: {}"
+        assert said == [could_not.format(one) for one in ("No key.", "Another.", "Another.")]
+
+    @owns_rows
+    @on_postgresql
+    @pytest.mark.processes
+    def test_warns_at_start_where_the_sealing_key_was_not_copied(self, shop, tmp_path):
+        folders = [tmp_path / name for name in ("one", "two")]
+        clocks = []
+        for folder in folders:
+            env = environment(shop.url, COUNTERSIGN_DATA=str(folder), DEMO="0")
+            clocks.append(Process("clock", env, tmp_path / f"{folder.name}.log"))
+        leader, standby = clocks
+        try:
+            with transaction.atomic():
+                entries.record("policy", kind="policy.changed", actor="user:1")
+            leader.start()
+            eventually((folders[0] / "sealing_key").exists, within=60, what="the first seal")
+            eventually(Checkpoint.objects.exists, within=20, what="the first checkpoint")
+            standby.start()
+            eventually(
+                lambda: "could not seal" in standby.log.read_text(), within=60, what="the warning"
+            )
+            assert not (folders[1] / "sealing_key").exists()
+        finally:
+            for process in clocks:
+                process.stop()
+        assert leader.log.read_text().count("could not seal") == 0
+        assert standby.log.read_text().count("could not seal") == 1

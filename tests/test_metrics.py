@@ -237,6 +237,26 @@ class TestWhoMayAsk:
         answer = client.get("/metrics", headers={"Authorization": said}, REMOTE_ADDR="203.0.113.9")
         assert answer.status_code == 404
 
+    @pytest.mark.parametrize("host", ["10.0.0.7:8000", "[fd00::5]:8000", "elsewhere.example", ""])
+    def test_who_has_the_token_by_whatever_name_it_calls_this_machine(self, client, settings, host):
+        settings.METRICS_TOKEN = TOKEN
+        outside = {"REMOTE_ADDR": "203.0.113.9", "HTTP_HOST": host}
+        known = {"Authorization": f"Bearer {TOKEN}"}
+        assert client.get("/metrics", headers=known, **outside).status_code == 200
+        guessed = {"Authorization": "Bearer x"}
+        assert client.get("/metrics", headers=guessed, **outside).status_code in (400, 404)
+
+    @pytest.mark.parametrize("host", ["127.0.0.1:8000", "10.0.0.7:8000", "[::1]:8000", ""])
+    def test_this_machine_by_address(self, client, settings, host):
+        settings.ALLOWED_HOSTS = ["countersign.example"]
+        assert client.get("/metrics", HTTP_HOST=host).status_code == 200
+
+    @pytest.mark.parametrize("host", ["elsewhere.example", "elsewhere.example:8000", "not a host"])
+    def test_no_page_in_a_browser_on_this_machine_by_a_name_that_was_made_to_lead_here(
+        self, client, host
+    ):
+        assert client.get("/metrics", HTTP_HOST=host).status_code == 400
+
     def test_it_only_reads(self, client):
         assert client.post("/metrics").status_code == 405
 

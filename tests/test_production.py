@@ -20,6 +20,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
 from approvals_site import database_urls
+from bench.chaos.leases import short_leases
 from ledger import clock
 from ledger.models import LedgerEntry
 from ledger.verify import Result, verify
@@ -304,9 +305,7 @@ class TestTheProductionShape:
         self, shop, tmp_path, queue
     ):
         token = make_agent_token()
-        env = environment(
-            shop.url, REDIS_URL=REDIS, COUNTERSIGN_QUEUE=queue, EXECUTION_LEASE_SECONDS="3"
-        )
+        env = environment(shop.url, REDIS_URL=REDIS, COUNTERSIGN_QUEUE=queue, **short_leases(3))
         names = ("web", "worker", "worker", "clock", "clock")
         children = [
             OnRedis(name, env, tmp_path / f"{number}-{name}.log").start()

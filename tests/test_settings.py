@@ -9,7 +9,10 @@ import pytest
 from django.conf import settings
 from django.db import DatabaseError, connection
 
+from bench.chaos.leases import short_leases
+from proposals.actions import smtp
 from proposals.management.databases import trouble
+from proposals.outbound import client
 
 pytestmark = pytest.mark.once
 
@@ -50,11 +53,13 @@ def value_of(manage, name: str, **more: str) -> str:
         ("WORKER_PROCESSES", "0", "WORKER_PROCESSES must be a whole number from 1 to"),
         ("TRUSTED_PROXIES", "-1", "TRUSTED_PROXIES must be a whole number from 0 to"),
         ("EXECUTION_LEASE_SECONDS", "1.5", "not '1.5'"),
+        ("EXECUTION_LEASE_SECONDS", "39", "must be a whole number from 40 to"),
         ("EXECUTION_LEASE_SECONDS", "9" * 5000, "EXECUTION_LEASE_SECONDS must be a whole number"),
         ("COUNTERSIGN_SECOND_PERSON_ABOVE", "-5", "COUNTERSIGN_SECOND_PERSON_ABOVE must be a"),
         ("MAX_OPEN_PROPOSALS_PER_AGENT", "x", "MAX_OPEN_PROPOSALS_PER_AGENT must be a whole"),
         ("DRY_RUNS_PER_MINUTE", "x", "DRY_RUNS_PER_MINUTE must be a whole number"),
         ("UNSEALED_LIMIT_SECONDS", "0", "UNSEALED_LIMIT_SECONDS must be a whole number"),
+        ("UNSEALED_STOP_SECONDS", "0", "UNSEALED_STOP_SECONDS must be a whole number"),
         ("CLOCK_LIMIT_SECONDS", "0", "CLOCK_LIMIT_SECONDS must be a whole number"),
         ("LOG_LEVEL", "zip", "LOG_LEVEL must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not"),
         ("DATABASE_URL", "zip", "DATABASE_URL must be like postgres://"),
@@ -118,6 +123,16 @@ def test_a_data_folder_that_nothing_can_be_kept_in_is_said_to_be_none(manage, mo
     assert done.stderr.count("\n") == 1
 
 
+def test_a_damaged_secret_key_says_what_would_be_lost_with_it(manage, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "secret_key").write_text("short")
+    done = manage("check")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    for lost in ("put back the copy", "signed out", "second factors", "undos", "other keys"):
+        assert lost in done.stderr
+
+
 def test_an_app_may_look_at_the_settings_when_it_is_loaded(manage, tmp_path):
     (tmp_path / "stickers").mkdir()
     reads = "from django.conf import settings\nTZ = settings.TIME_ZONE\n"
@@ -154,6 +169,15 @@ def test_what_is_empty_is_the_default(manage):
     empty = dict.fromkeys(("PORT", "LOG_LEVEL", "WEB_PROCESSES", "COUNTERSIGN_APPS"), "")
     kept = "c.settings.PORT, c.settings.WEB_PROCESSES, c.settings.LOGGING['root']['level']"
     assert value_of(manage, kept, **empty) == "8000 2 INFO"
+
+
+def test_a_lease_outlasts_the_longest_call_that_ships(manage):
+    assert client.SECONDS <= settings.LONGEST_CALL_SECONDS
+    assert smtp.DEADLINE_SECONDS <= settings.LONGEST_CALL_SECONDS
+    lease = "c.settings.EXECUTION_LEASE_SECONDS"
+    assert value_of(manage, lease, EXECUTION_LEASE_SECONDS="40") == "40"
+    # Who kills workers on purpose names other settings, and no variable of an installation.
+    assert value_of(manage, lease, **short_leases(2)) == "2"
 
 
 def test_a_level_may_be_written_small_and_apps_with_spaces(manage, tmp_path: Path):

@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from proposals.demonstration import ports
 from proposals.management import supervisor
@@ -247,6 +248,23 @@ class TestAStop:
             eventually(lambda name=name: "ready" in keeper.log(name).read_text(), what=name)
         keeper.stop()
         assert said.read_text() == "worker provider "
+
+
+class TestWhatIsToBeTyped:
+    """docs/operations.md, Several machines: what an operator types is what `make run` starts."""
+
+    @pytest.mark.parametrize("name", ["web", "worker", "clock"])
+    def test_the_lines_of_the_documentation_are_those_of_the_supervisor(self, name):
+        ours = supervisor.commands(8000, has_redis=True)[name]
+        text = (settings.BASE_DIR / "docs" / "operations.md").read_text().replace("\\\n", " ")
+        if name == "worker":  # on a machine of its own it needs no name of its own
+            at = ours.index("--hostname")
+            del ours[at : at + 2]
+        assert ".venv/bin/python " + " ".join(ours[1:]) in map(spaced, text.splitlines())
+
+
+def spaced(line: str) -> str:
+    return " ".join(line.split())
 
 
 class TestWhatWouldGrow:

@@ -23,6 +23,7 @@ from django.db import DatabaseError, connections
 from bench.chaos import checker, target, world
 from bench.chaos.crashes import Played
 from bench.chaos.cycle import Cycle, Pass
+from bench.chaos.leases import short_leases
 from bench.chaos.servers import RedisServer, free_port, wait_for
 from ledger import clock
 from proposals import tokens
@@ -45,7 +46,7 @@ class Site:
         self.lines = commands(self.port, has_redis=redis is not None)
         self.children: dict[str, subprocess.Popen] = {}
         self.environment = os.environ | {
-            "EXECUTION_LEASE_SECONDS": str(LEASE_SECONDS),
+            **short_leases(LEASE_SECONDS),
             "LOG_LEVEL": "WARNING",
             "PORT": str(self.port),
             "REDIS_URL": redis.url if redis else "",

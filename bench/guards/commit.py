@@ -26,7 +26,7 @@ GUARDS = [
     ),
     Guard(
         "one process's settings send nothing back",
-        "proposals/dispatch.py",
+        "proposals/rounds.py",
         'rows=Left("current_check__definition", DIGEST_LENGTH)',
         'rows=Left("current_check__definition", 200)',
         "tests/proposals/test_email_protocol.py",
@@ -259,7 +259,7 @@ GUARDS = [
     ),
     Guard(
         "what waits is checked again when its table changes",
-        "proposals/dispatch.py",
+        "proposals/rounds.py",
         ".filter(moved | Q(current_check__definition__in=returned))",
         ".none()",
         "tests/proposals/test_databases.py",
@@ -322,9 +322,23 @@ GUARDS = [
     ),
     Guard(
         "what the database says to one row alone stops no other",
-        "proposals/dispatch.py",
-        "    except (OperationalError, InterfaceError):\n        raise",
-        "    except Exception:\n        raise",
+        "proposals/rounds.py",
+        "        work(row_id)\n    except (OperationalError, InterfaceError):\n        raise",
+        "        work(row_id)\n    except Exception:\n        raise",
+        "tests/proposals/test_dispatch.py",
+    ),
+    Guard(
+        "a row that fails rests while others have their turn",
+        "proposals/rounds.py",
+        "                self.failed[row_id] = clock.now()\n",
+        "                pass\n",
+        "tests/proposals/test_dispatch.py",
+    ),
+    Guard(
+        "a round of the clock that fails stops no other",
+        "proposals/rounds.py",
+        "        return one(now)\n    except (OperationalError, InterfaceError):\n        raise",
+        "        return one(now)\n    except Exception:\n        raise",
         "tests/proposals/test_dispatch.py",
     ),
     Guard(
@@ -333,6 +347,22 @@ GUARDS = [
         "        durability.connect()\n",
         "",
         "tests/proposals/test_durability.py",
+        on_postgresql=True,
+    ),
+    Guard(
+        "a session that was lost within a transaction is given up",
+        "proposals/apps.py",
+        "        sessions.connect()\n",
+        "",
+        "tests/proposals/test_sessions.py",
+        on_postgresql=True,
+    ),
+    Guard(
+        "whoever stops everything waits longer than a lost session lasts",
+        "proposals/freezing.py",
+        "    lock(TAKE_PATIENTLY, sessions.PATIENT)\n",
+        '    lock("SELECT pg_advisory_xact_lock(%s)")\n',
+        "tests/proposals/test_sessions.py",
         on_postgresql=True,
     ),
 ]

@@ -135,8 +135,29 @@ GUARDS = [
     Guard(
         "leaves that no checkpoint covers are not sealed on",
         "ledger/sealer.py",
-        "    if Leaf.objects.filter(leaf_index__gte=size).exists():\n",
+        "    if _is_any(Leaf.objects.filter(leaf_index__gte=size)):\n",
         "    if False:\n",
+        "tests/ledger/test_sealer.py",
+    ),
+    Guard(
+        "what may still be written under a lower id is waited for",
+        "ledger/sealer.py",
+        "    risen = min(_look(floor, top), horizon.ceiling)\n",
+        "    risen = _look(floor, top)\n",
+        "tests/ledger/test_sealer.py",
+    ),
+    Guard(
+        "what is still to be sealed is not passed",
+        "ledger/sealer.py",
+        "    return sealed.entry_id if sealed else end\n",
+        "    return end\n",
+        "tests/ledger/test_sealer.py",
+    ),
+    Guard(
+        "what appeared under an old id is looked for",
+        "ledger/sealer.py",
+        "        _look_back(horizon, place, floor)\n",
+        "        pass\n",
         "tests/ledger/test_sealer.py",
     ),
     Guard(
@@ -152,5 +173,12 @@ GUARDS = [
         "            _register(key.public)\n",
         "            pass\n",
         "tests/ledger/test_sealer.py",
+    ),
+    Guard(
+        "dear writes wait while nothing seals the ledger",
+        "proposals/freezing.py",
+        '    return UNSEALED if freezes is None and is_unsealed_for(proposal) else ""\n',
+        '    return ""\n',
+        "tests/proposals/test_unsealed.py",
     ),
 ]

@@ -133,4 +133,25 @@ GUARDS = [
         '        record("user.deactivated"',
         "tests/test_invitations.py",
     ),
+    Guard(
+        "only a probe is answered under a host that is not listed",
+        "approvals_site/probes.py",
+        "return None if is_probe(request) else super().process_request(request)",
+        "return None",
+        "tests/test_health.py",
+    ),
+    Guard(
+        "who does more than look at a probe's path names a listed host",
+        "approvals_site/probes.py",
+        "if request.method not in LOOKS:",
+        "if False:",
+        "tests/test_health.py",
+    ),
+    Guard(
+        "a stranger's page in a browser on this machine does not get the numbers",
+        "approvals_site/probes.py",
+        "return has_token(request) or not has_name(request)",
+        "return True",
+        "tests/test_metrics.py",
+    ),
 ]

@@ -11,6 +11,7 @@ from proposals.actions.measures import impact_of, tier_of
 from proposals.actions.rows import AT_COMMIT, Image
 from proposals.actions.tables import Table
 from proposals.actions.writing import ChangesRows, RecordsAction, fault, require_kept, table_of
+from proposals.exceptions import TargetRefused
 from proposals.registry import Call, Conflict, Outcome, Preview, register
 
 
@@ -168,6 +169,12 @@ class RestoreRecords(ChangesRows):
 
     def watched(self, table: Table, params: dict[str, Any]) -> set[str]:
         return {name for row in params["rows"] for name in row["expect"]}
+
+    def look(self, table: Table, params: dict[str, Any], new: dict[str, dict[str, Any]]) -> Image:
+        try:
+            return super().look(table, params, new)
+        except TargetRefused:  # what is only read to be measured keeps nobody from an undo
+            return rows.read(table, list(new), self.read_with(table, params, new))
 
     def objection(self, table: Table, held: Image) -> str:
         return ""  # whatever stands in the way is a conflict, which people can go ahead over

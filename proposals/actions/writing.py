@@ -15,7 +15,7 @@ from ledger.canonical import canonical
 from proposals import crashpoints
 from proposals.actions import naming, receipts, rows, samples, tables, wording
 from proposals.actions import record_params as shapes
-from proposals.actions.measures import impact_of, tier_of
+from proposals.actions.measures import impact_of, read_for_money, tier_of
 from proposals.actions.rows import AT_COMMIT, Image
 from proposals.actions.tables import Table
 from proposals.exceptions import InvalidParams, StaleTarget, TargetRefused
@@ -163,7 +163,7 @@ class ChangesRows(RecordsAction):
     def preview(self, params: dict[str, Any]) -> Preview:
         table, valid = self.understood(params)
         new = self.changes(table, valid)
-        held = rows.read(table, list(new), self.read_with(table, valid, new))
+        held = self.look(table, valid, new)
         if missing := [key for key in new if held[key] is None]:
             raise TargetRefused(f"There is no {wording.named(table, missing)}.")
         if objection := self.objection(table, held):
@@ -172,7 +172,7 @@ class ChangesRows(RecordsAction):
         return Preview(
             before=before,
             after=after,
-            impact=impact_of(table, held, after, self.name),
+            impact=impact_of(table, held, after, self.name, is_undo=self.is_internal),
             tier=tier_of(table, {name for values in new.values() for name in values}),
             compensation=self.reversing(table, valid, before, after),
             conflicts=self.conflicts(valid, held),
@@ -197,12 +197,16 @@ class ChangesRows(RecordsAction):
             compensation=self.reversing(table, params, before, after),
         )
 
+    def look(self, table: Table, params: dict[str, Any], new: dict[str, dict[str, Any]]) -> Image:
+        """The rows as they are: what changes, what is compared, and the money that is measured."""
+        wanted = {*self.read_with(table, params, new), *read_for_money(table, new)}
+        return rows.read(table, list(new), sorted(wanted))
+
     def read_with(
         self, table: Table, params: dict[str, Any], new: dict[str, dict[str, Any]]
     ) -> list[str]:
         touched = {name for values in new.values() for name in values}
-        currencies = {table.columns[name].currency_column for name in touched} - {""}
-        return sorted(touched | currencies | self.watched(table, params))
+        return sorted(touched | self.watched(table, params))
 
     def stamped(
         self, cursor: Any, table: Table, new: dict[str, dict[str, Any]]

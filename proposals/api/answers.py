@@ -46,6 +46,7 @@ class Impact(Answer):
 
     objects: int
     amount: Amount | None
+    beside: list[Amount] | None = Field(None, description="Of an undo, money in other currencies")
     people: int
     external: bool
     reasons: list[str]

@@ -33,8 +33,13 @@ def die_with_parent() -> None:
 def commands(
     port: int, *, has_redis: bool, web_processes: int = 2, worker_processes: int = 2
 ) -> dict[str, list[str]]:
-    """The processes: the web server, the worker, and the clock."""
+    """The processes: the web server, the worker, and the clock.
+
+    Where there are several of a kind, each begins anew once in a long while, should anything that
+    it holds only ever grow; where there is one, everybody would wait for it.
+    """
     python = sys.executable
+    renewed = ["--max-requests", "100000", "--max-requests-jitter", "20000"]
     prefork = ["--pool", "prefork", "--concurrency", str(worker_processes)]
     return {
         "web": [
@@ -42,7 +47,7 @@ def commands(
             *["--bind", f"127.0.0.1:{port}", "--worker-class", "gthread"],
             *["--workers", str(web_processes) if has_redis else "1", "--threads", "16"],
             *["--timeout", "60", "--graceful-timeout", "10", "--keep-alive", "5"],
-            "--no-control-socket",
+            *["--no-control-socket", *(renewed if has_redis else [])],
         ],
         "worker": [
             *[python, "-m", "celery", "--app", "approvals_site", "worker"],

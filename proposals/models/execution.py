@@ -19,7 +19,9 @@ def downstream_key(proposal_id: UUID, generation: int) -> str:
     """What the target knows a write by: stable over attempts, new for each generation.
 
     Derived, and never the agent's own key, so that keys of different proposals cannot collide and
-    cannot be guessed by other users of the same target.
+    cannot be guessed by other users of the same target. An execution keeps in its row what it got
+    here, so another SECRET_KEY changes nothing about what is open; but what is queued anew after a
+    restore is the same write to its target only under the same SECRET_KEY.
     """
     message = f"v1/{len(str(proposal_id))}:{proposal_id}/{generation}"
     keyed = salted_hmac("countersign.downstream-key", message, algorithm="sha256")

@@ -204,6 +204,7 @@ class Letter(models.Model):
         ]
         indexes = [
             models.Index(fields=["next_at"], name="letter_due", condition=Q(state="waiting")),
+            models.Index(fields=["created_at"], name="letter_by_age"),
             models.Index(fields=["person", "-created_at"], name="letter_by_person"),
             models.Index(fields=["webhook", "-created_at"], name="letter_by_webhook"),
             models.Index(

@@ -79,6 +79,9 @@ class Proposal(Chain):
     )
     expires_in = models.PositiveIntegerField(null=True)
     expires_at = models.DateTimeField()
+    retried_at = models.DateTimeField(
+        null=True, help_text="When an operator last had it tried again: its deadline began anew."
+    )
     due_at = models.DateTimeField(help_text="Since when a worker is wanted, while submitted.")
     result = CanonicalJSONField(null=True)
     error = CanonicalJSONField(null=True)
@@ -159,7 +162,7 @@ class Proposal(Chain):
                 condition=models.Q(is_observed=True),
             ),
             models.Index(fields=["resource", "status"], name="proposal_by_resource"),
-            models.Index(fields=["intent", "created_at"], name="proposal_by_intent"),
+            models.Index(fields=["intent", "updated_at"], name="proposal_by_intent"),
             models.Index(
                 fields=["expires_at"],
                 name="proposal_by_expiry",

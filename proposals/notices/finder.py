@@ -1,13 +1,13 @@
 """What the clock does for notices: finds what no bell announced, what is due soon, what is old."""
 
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 
-from ledger import clock
+from ledger import clock, pruning
 from proposals import bell
 from proposals.lifecycle import Status
 from proposals.models import Letter, Notice, Proposal
@@ -15,7 +15,7 @@ from proposals.notices import outbox, post
 
 QUIET = timedelta(seconds=1)
 SOON, TOLD_LATELY = timedelta(hours=4), timedelta(hours=1)
-REMINDER_SECONDS, PRUNE_SECONDS = 30, 3600
+REMINDER_SECONDS, PRUNE_SECONDS = 30, 60
 BATCH = 100
 KEPT = timedelta(days=30)
 
@@ -97,8 +97,18 @@ def remind() -> int:
 
 def prune() -> None:
     """Remove what is long settled; the ledger remembers the facts themselves."""
-    before = clock.now() - KEPT
-    old = Letter.objects.exclude(state=Letter.State.WAITING).filter(created_at__lt=before)
-    Letter.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:1000])).delete()
-    spent = Notice.objects.filter(at__lt=before, letters=None).exclude(spread_at=None)
-    Notice.objects.filter(pk__in=list(spent.values_list("pk", flat=True)[:1000])).delete()
+    now = clock.now()
+    pruning.prune(old_letters(now))
+    pruning.prune(spent_notices(now))
+
+
+def old_letters(now: datetime) -> QuerySet[Letter]:
+    """Letters that were settled and are kept no longer, the oldest first."""
+    settled = Letter.objects.exclude(state=Letter.State.WAITING)
+    return settled.filter(created_at__lt=now - KEPT).order_by("created_at")
+
+
+def spent_notices(now: datetime) -> QuerySet[Notice]:
+    """Notices as old, for which letters were written and none is left, the oldest first."""
+    spread = Notice.objects.exclude(spread_at=None)
+    return spread.filter(at__lt=now - KEPT, letters=None).order_by("at")

@@ -7,7 +7,6 @@ their own agent wrote.
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from django.db.models import Q
 
 from ledger import clock, entries
 from ledger.canonical import digest
-from proposals import attempts, bound, breakers, rights, seats, settling, text, touched
+from proposals import attempts, bound, breakers, rights, seats, settling, spending, text, touched
 from proposals.exceptions import IllegalTransition, InvalidRequest, NotEligible, NotFound
 from proposals.lifecycle import Status, require
 from proposals.models import Attestation, Breaker, Execution, Proposal
@@ -160,13 +159,10 @@ def people_needed(proposal: Proposal, execution: Execution) -> int:
     """
     if bound.altered(proposal, execution.of_check) is not None:
         return 2
-    amount = ((execution.of_check.impact or {}).get("amount") or {}).get("amount")
-    if amount is None:
-        return 1
-    try:
-        return 2 if abs(Decimal(str(amount))) > settings.SECOND_PERSON_ABOVE else 1
-    except InvalidOperation:
+    money = spending.money_at_stake(proposal, execution.of_check)
+    if money is None or max(money.values(), default=0) > settings.SECOND_PERSON_ABOVE:
         return 2
+    return 1
 
 
 def agreed(proposal: Proposal, execution: Execution, given: Attestation) -> list[Attestation]:

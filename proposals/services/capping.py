@@ -26,6 +26,7 @@ def save_budget(*, budget: Budget, person: Any, is_new: bool) -> Budget:
     What waited for a slot is looked at again at once: there may be room for it now.
     """
     budget.full_clean()
+    scopes = [] if is_new else claims.lock_held(budget)
     save_named(budget, ValidationError({"name": "There is already a budget of this name."}))
     facts = {
         field.name: text_of(getattr(budget, field.name))
@@ -39,8 +40,8 @@ def save_budget(*, budget: Budget, person: Any, is_new: bool) -> Budget:
         body=facts,
     )
     if not is_new:
-        claims.forget_bookings(budget)
-        wake()
+        wake()  # as everybody else: executions before reservations
+        claims.forget_bookings(budget, scopes)
     return budget
 
 

@@ -7,6 +7,7 @@ from django.db import transaction
 
 from ledger import clock
 from proposals import bell, rights, seats, spending, undone
+from proposals.deadlines import lifetime
 from proposals.exceptions import (
     AlreadyUndone,
     IllegalTransition,
@@ -127,6 +128,7 @@ def objection_to_retry(person: Any, proposal: Proposal) -> str:
 def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
     """Try a failed proposal again, from a fresh check and under a new key to the target.
 
+    Its deadline begins anew: what was unknown for longer than it had would otherwise only expire.
     Approvals of an equal check count again, so whoever owns the agent may not; whoever asked for an
     undo may, as they may ask for it once more. It reserves at once, so that a full budget refuses
     the press and the proposal stays as it is. Raises NotEligible, IllegalTransition, InvalidRequest
@@ -144,10 +146,11 @@ def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
         reserved = spending.reserve(proposal, proposal.revision().params, proposal.current_check)
     except OverBudget as error:
         raise spending.with_next_slot(error) from error
+    now = reserved[0].counted_at if reserved else clock.now()
     transition(
         proposal,
         Status.SUBMITTED,
-        at=reserved[0].counted_at if reserved else None,
+        at=now,
         actor=f"user:{person.pk}",
         actor_name=person.get_full_name() or person.get_username(),
         body={"reason": said, "retry": True},
@@ -155,6 +158,8 @@ def retry(*, proposal_id: UUID, person: Any, reason: str) -> Proposal:
         rechecks=0,
         error=None,
         reason="An operator asked for another attempt.",
+        retried_at=now,
+        expires_at=now + lifetime(proposal, proposal.tier),
     )
     bell.ring_check(proposal.pk)
     return proposal

@@ -8,7 +8,8 @@ are not themselves.
 import hashlib
 import secrets
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 from allauth.mfa.models import Authenticator
@@ -21,7 +22,7 @@ from django.contrib.sessions.models import Session
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from ledger import clock
+from ledger import clock, pruning
 from proposals import defaults, people, rights
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound
 from proposals.models import Invitation
@@ -238,6 +239,16 @@ def end_sessions(user: Any) -> None:
     for session in Session.objects.filter(expire_date__gt=clock.now()).iterator():
         if session.get_decoded().get("_auth_user_id") == str(user.pk):
             session.delete()
+
+
+def prune_sessions(*, now: datetime) -> None:
+    """Remove sessions that have ended: what piled up in batches, the rest as their engine does.
+
+    By itself the engine removes all in one statement, however many they are.
+    """
+    ended = Session.objects.filter(expire_date__lt=now).order_by("expire_date")
+    if pruning.prune(ended) < pruning.BATCH * pruning.BATCHES:
+        import_module(settings.SESSION_ENGINE).SessionStore.clear_expired()
 
 
 def require_manager(person: Any) -> None:

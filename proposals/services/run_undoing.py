@@ -83,6 +83,8 @@ def begin(run: Run, person: Any, reason: str, withdraws_open: bool, freezes: boo
     under_way = RunUndo.objects.filter(run=run, finished_at=None).first()
     if under_way is not None:
         return under_way
+    if freezes:  # before anything is stored: whoever freezes waits at the gate with nothing in hand
+        freeze(reason=f"The run is being undone: {reason}"[:500], person=person, run=run)
     now = clock.now()
     undoing = RunUndo.objects.create(
         run=run,
@@ -92,8 +94,6 @@ def begin(run: Run, person: Any, reason: str, withdraws_open: bool, freezes: boo
         created_at=now,
         due_at=now,
     )
-    if freezes:
-        freeze(reason=f"The run is being undone: {reason}"[:500], person=person, run=run)
     steps = steps_of(undoing)
     if not steps:
         raise NothingToUndo("This run has written nothing that could be taken back.")

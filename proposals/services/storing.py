@@ -11,6 +11,7 @@ from django.db import connection
 from ledger import clock, entries
 from ledger.canonical import canonical, digest
 from proposals import bell, crashpoints, observing, spending, text
+from proposals.deadlines import lifetime
 from proposals.lifecycle import Status, transition
 from proposals.models import Agent, Evidence, Proposal, Revision
 from proposals.registry import registry
@@ -40,9 +41,8 @@ def store(
     Evidence.objects.bulk_create(attached(revision, items))
     proposal.standings = spending.reserve(proposal, params)
     now = proposal.standings[0].counted_at if proposal.standings else now
-    lifetime = proposal.expires_in or 3600 * settings.PROPOSAL_LIFETIME_HOURS["low"]
     proposal.created_at = proposal.updated_at = proposal.due_at = now
-    proposal.expires_at = now + timedelta(seconds=lifetime)
+    proposal.expires_at = now + lifetime(proposal, proposal.tier)
     entries.append(
         chain=proposal,
         kind="proposal.submitted",
@@ -176,7 +176,10 @@ def intent_of(agent: Agent, action: str, params: dict[str, Any]) -> str:
 
 
 def same_intent(agent: Agent, intent: str, now: datetime) -> Proposal | None:
-    """An earlier proposal for the same thing, not long ago and not ended without a write.
+    """A proposal for the same thing that moved not long ago, and did not end without a write.
+
+    When it was proposed says nothing: it may have been amended into this an hour ago, or written
+    then. Each move sets `updated_at`, in whose order the index has them.
 
     Until this transaction ends nobody else looks for the same: of two that come at once, each would
     find nothing, and both would be written (promises P7).
@@ -185,9 +188,9 @@ def same_intent(agent: Agent, intent: str, now: datetime) -> Proposal | None:
     since = now - timedelta(hours=settings.DUPLICATE_WINDOW_HOURS)
     return (
         Proposal.objects.of(agent)
-        .filter(intent=intent, created_at__gt=since, is_undone=False)
+        .filter(intent=intent, updated_at__gt=since, is_undone=False)
         .exclude(status__in=[Status.WITHDRAWN, Status.REJECTED, Status.DENIED, Status.EXPIRED])
-        .order_by("created_at")
+        .order_by("updated_at")
         .first()
     )
 

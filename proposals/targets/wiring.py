@@ -7,6 +7,8 @@ another than the one known here is anything read again.
 
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -36,17 +38,38 @@ LOST = (
     "another. Enter the password again on the page of the database."
 )
 _lock = threading.Lock()
+_steady = threading.RLock()
 _token = ""
 
 
-def refresh() -> None:
-    """Know what is in force now. One statement, unless something changed."""
+def refresh() -> bool:
+    """Know what is in force now. One statement, unless something changed.
+
+    False, and nothing new is known, while another thread of this process is about to write by what
+    was in force at its intent.
+    """
     token = Wiring.objects.values_list("token", flat=True).first() or ""
     if token == _token:
-        return
+        return True
     with _lock:
-        if token != _token:
-            load(token)
+        if not _steady.acquire(blocking=False):
+            return False
+        try:
+            if token != _token:
+                load(token)
+        finally:
+            _steady.release()
+    return True
+
+
+@contextmanager
+def steady() -> Iterator[None]:
+    """From an intent to its write: what the intent found in force is what is written by.
+
+    No other thread makes anything else known to this process meanwhile, or writes.
+    """
+    with _steady:
+        yield
 
 
 def announce() -> None:

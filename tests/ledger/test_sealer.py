@@ -1,8 +1,11 @@
 """Sealing: every entry once, in dense places, under one key, and never past a changed tree."""
 
 import logging
+import random
 import stat
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import Queue
 
 import pytest
@@ -11,7 +14,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from ledger import entries, keys, merkle, sealer, storage_guards, tree
-from ledger.models import Checkpoint, Leaf, LedgerEntry, Node
+from ledger.models import Checkpoint, Leaf, LedgerEntry, Node, Walk
 from ledger.notes import SigningKey, open_note
 from ledger.sealer import Horizon
 from ledger.verify import Result, verify
@@ -43,6 +46,81 @@ def sealed_ids():
 def execute(sql, params=None):
     with storage_guards.lifted(connection), connection.cursor() as cursor:
         cursor.execute(sql, params)
+
+
+def floor():
+    return Walk.objects.filter(name="seal").values_list("position", flat=True).first() or 0
+
+
+def settle(horizon=None, ticks=4):
+    """Let a leader come to rest: its floor at the newest entry, its look-back at its end."""
+    horizon = horizon or Horizon()
+    for _ in range(ticks):
+        sealer.tick(horizon)
+    return horizon
+
+
+def count_on_from(following):
+    """Go on counting ids here, as where many transactions were rolled back."""
+    if connection.vendor == "postgresql":
+        execute(
+            "SELECT setval(pg_get_serial_sequence('ledger_ledgerentry', 'id'), %s)", [following]
+        )
+    else:
+        execute(
+            "UPDATE sqlite_sequence SET seq = %s WHERE name = 'ledger_ledgerentry'", [following]
+        )
+
+
+def draw():
+    """An id that somebody took, and under which nothing is to be seen yet."""
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT nextval(pg_get_serial_sequence('ledger_ledgerentry', 'id'))")
+        else:
+            which = "WHERE name = 'ledger_ledgerentry'"
+            cursor.execute(f"UPDATE sqlite_sequence SET seq = seq + 1 {which}")
+            cursor.execute(f"SELECT seq FROM sqlite_sequence {which}")
+        return cursor.fetchone()[0]
+
+
+def insert(pk):
+    """An entry under an id of somebody's choice, as only somebody with the database can."""
+    made = record(1, stream="outside")[0]
+    execute("DELETE FROM ledger_facet WHERE entry_id = %s", [made.pk])
+    execute("UPDATE ledger_ledgerentry SET id = %s WHERE id = %s", [pk, made.pk])
+    return pk
+
+
+@contextmanager
+def effort() -> Iterator[list[int]]:
+    """What the database did meanwhile: rows that it read, or steps of SQLite's machine."""
+    spent = [0]
+    if connection.vendor == "postgresql":
+        before = rows_read()
+        yield spent
+        spent[0] = rows_read() - before
+        return
+
+    def count():
+        spent[0] += 1
+        return 0
+
+    connection.ensure_connection()
+    connection.connection.set_progress_handler(count, 10)
+    try:
+        yield spent
+    finally:
+        connection.connection.set_progress_handler(None, 0)
+
+
+def rows_read():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT sum(pg_stat_get_xact_tuples_returned(oid)) FROM pg_class "
+            "WHERE relname LIKE 'ledger%' AND relkind IN ('r', 'i')"
+        )
+        return int(cursor.fetchone()[0])
 
 
 def assert_intact():
@@ -211,6 +289,31 @@ class TestKey:
             sealer.seal()
         assert str(other.public) not in (folder / "sealing_key.pub").read_text()
 
+    def test_what_would_hinder_a_sealer_is_told_to_one_that_does_not_seal_yet(self, folder):
+        assert sealer.hindrance() == ""
+        assert not list(folder.iterdir()), "it makes no key"
+        record()
+        sealer.seal()
+        assert sealer.hindrance() == ""
+        keys.private_path().rename(folder / "kept")
+        assert "is missing" in sealer.hindrance()
+        keys.private_path().write_text(f"{SigningKey.generate('countersign/other').secret()}\n")
+        keys.private_path().chmod(0o600)
+        assert "is another key: copy the one" in sealer.hindrance()
+        keys.private_path().chmod(0o644)
+        assert "can be read by others" in sealer.hindrance()
+
+    def test_a_retired_key_on_another_machine_is_told(self, folder):
+        record()
+        sealer.seal()
+        former = keys.private_path().read_text()
+        keys.replace()
+        record()
+        sealer.seal()
+        assert sealer.hindrance() == ""
+        keys.private_path().write_text(former)
+        assert "is another key" in sealer.hindrance()
+
     def test_lost_public_keys_are_written_again(self, folder):
         record()
         sealer.seal()
@@ -311,10 +414,165 @@ class TestTick:
         assert len(sealed_ids()) == 3
 
     def test_a_table_that_shrank_is_asked_anew(self):
-        horizon = Horizon(floor=10**9, full_at=10**12)
+        settle()
+        Walk.objects.update_or_create(name="seal", defaults={"position": 10**9})
         record()
-        sealer.tick(horizon)
+        settle(Horizon(look_back_at=float("inf")))
         assert len(sealed_ids()) == 2
+        assert floor() == LedgerEntry.objects.order_by("pk").last().pk
+        settle(Horizon(ceiling=10**9, look_back_at=float("inf")))
+        assert floor() < 10**9
+
+
+@pytest.mark.django_db
+class TestTheFloor:
+    """What a tick looks at, and what it need not look at, however long the ledger is."""
+
+    @pytest.fixture(autouse=True)
+    def small_slices(self, monkeypatch):
+        monkeypatch.setattr(sealer, "LOOK", 20, raising=False)
+        monkeypatch.setattr(sealer, "LIMIT", 10)
+
+    def dearest_tick(self, horizon=None, ticks=6):
+        horizon, found = horizon or Horizon(), []
+        for _ in range(ticks):
+            record()
+            with effort() as spent:
+                sealer.tick(horizon)
+            found += spent
+        return max(found)
+
+    def sealed(self, count):
+        record(count)
+        settle(ticks=count // 5 + 4)
+        assert Leaf.objects.count() == LedgerEntry.objects.count()
+
+    def test_a_new_leader_reads_no_more_of_a_longer_ledger(self):
+        self.sealed(100)
+        short = self.dearest_tick()
+        self.sealed(1500)
+        assert self.dearest_tick() < 2 * short
+
+    def test_a_ledger_of_which_no_floor_is_known_is_taken_in_slices(self):
+        """As after an upgrade: all is sealed, and nobody wrote down that it is."""
+        self.sealed(100)
+        Walk.objects.all().delete()
+        short = self.dearest_tick()
+        self.sealed(1500)
+        Walk.objects.all().delete()
+        horizon = Horizon()
+        assert self.dearest_tick(horizon) < 2 * short
+        assert Leaf.objects.count() == LedgerEntry.objects.count()  # what is new does not wait
+        settle(horizon, ticks=1600 // 20 + 4)
+        assert floor() == LedgerEntry.objects.order_by("pk").last().pk
+
+    def test_is_known_to_the_next_leader(self):
+        self.sealed(30)
+        assert floor() == LedgerEntry.objects.order_by("pk").last().pk
+        horizon = Horizon(look_back_at=float("inf"))
+        with CaptureQueriesContext(connection) as queries:
+            sealer.tick(horizon)
+        assert len(queries) == 1
+
+    def test_hides_nothing_for_good_that_was_put_below_it(self):
+        self.sealed(100)
+        newest = LedgerEntry.objects.order_by("pk").last().pk
+        holes = [newest + n for n in (150, 120, 110)]
+        count_on_from(newest + 200)
+        self.sealed(20)
+        for pk in holes:
+            insert(pk)
+        assert floor() > max(holes)
+        horizon = Horizon()
+        for _ in range(LedgerEntry.objects.count() // 20 + 8):
+            sealer.tick(horizon)
+        assert set(holes) <= set(sealed_ids())
+        assert Leaf.objects.count() == LedgerEntry.objects.count()
+
+    def test_is_doubted_again_and_again(self, monkeypatch):
+        self.sealed(100)
+        horizon = settle(ticks=12)
+        with CaptureQueriesContext(connection) as queries:
+            sealer.tick(horizon)
+        assert len(queries) == 1  # between two rounds it rests
+        horizon.look_back_at = 0.0
+        place = []
+        for _ in range(7):
+            sealer.tick(horizon)
+            place.append(Walk.objects.get(name="look_back").position)
+        assert place[:4] == sorted(set(place[:4]))
+        assert 0 in place
+
+    def test_a_look_back_is_gone_on_with_by_the_next_leader(self):
+        self.sealed(100)
+        Walk.objects.filter(name="look_back").update(position=0)
+        place = []
+        for _ in range(4):
+            sealer.tick(Horizon())
+            place.append(Walk.objects.get(name="look_back").position)
+        assert place == sorted(set(place))
+
+    def test_does_not_pass_what_is_still_to_be_sealed(self):
+        """More are missing in a slice than one batch takes: the floor stops at the last of it."""
+        newest = record(70)[-1].pk
+        sealer.seal(limit=1, floor=newest - 1)
+        horizon = Horizon(look_back_at=float("inf"))
+        for _ in range(20):
+            sealer.tick(horizon)
+            sealed = set(sealed_ids())
+            below = LedgerEntry.objects.filter(pk__lte=floor()).values_list("pk", flat=True)
+            assert set(below) <= sealed
+        assert Leaf.objects.count() == LedgerEntry.objects.count()
+        assert_intact()
+
+    def test_rises_also_where_writers_never_pause(self, monkeypatch):
+        record()
+        horizon, sign = settle(Horizon(look_back_at=float("inf"))), sealer._sign
+
+        def sign_while_others_write(*args, **kwargs):
+            record()
+            return sign(*args, **kwargs)
+
+        monkeypatch.setattr(sealer, "_sign", sign_while_others_write)
+        record()
+        before = floor()
+        settle(horizon)
+        assert floor() > before
+        assert LedgerEntry.objects.count() - Leaf.objects.count() <= 1
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_never_passes_an_id_that_is_still_to_come(self, seed, monkeypatch):
+        """Whoever draws ids, commits late or never, and takes the lead, in whatever order."""
+        chance, open_ids = random.Random(seed), set()
+        steps = ["record", "draw", "commit", "rollback", "lead", *["tick"] * 3]
+        monkeypatch.setattr(sealer, "LOOK", 5)
+        monkeypatch.setattr(sealer, "LIMIT", 4)
+        monkeypatch.setattr(sealer, "_writers", lambda: {str(pk) for pk in open_ids})
+        record()
+        horizon = Horizon(look_back_at=float("inf"))
+        for _ in range(120):
+            match chance.choice(steps):
+                case "record":
+                    record(chance.randrange(1, 8))
+                case "draw":
+                    open_ids.add(draw())
+                case "commit" if open_ids:
+                    pk = chance.choice(sorted(open_ids))
+                    insert(pk)
+                    open_ids.remove(pk)
+                case "rollback" if open_ids:
+                    open_ids.remove(chance.choice(sorted(open_ids)))
+                case "lead":
+                    horizon = Horizon(look_back_at=float("inf"))
+                case _:
+                    sealer.tick(horizon)
+            assert floor() < min(open_ids, default=float("inf"))
+            below = LedgerEntry.objects.filter(pk__lte=floor()).values_list("pk", flat=True)
+            assert set(below) <= set(sealed_ids())
+        open_ids.clear()
+        settle(horizon, ticks=LedgerEntry.objects.count())
+        assert Leaf.objects.count() == LedgerEntry.objects.count()
+        assert floor() == LedgerEntry.objects.order_by("pk").last().pk
 
 
 class Writer:
@@ -358,13 +616,13 @@ class TestLateEntries:
         sealed = sealed_ids()
         assert higher in sealed
         assert late.entry_id not in sealed
-        assert horizon.floor < late.entry_id
+        assert floor() < late.entry_id
         late.end("commit")
         sealer.tick(horizon)
         assert late.entry_id in sealed_ids()
         for _ in range(3):
             sealer.tick(horizon)
-        assert horizon.floor == LedgerEntry.objects.order_by("pk").last().pk
+        assert floor() == LedgerEntry.objects.order_by("pk").last().pk
         assert_intact()
 
     def test_an_id_that_was_rolled_back_is_not_waited_for(self):
@@ -376,7 +634,7 @@ class TestLateEntries:
         gone.end("roll back")
         for _ in range(4):
             sealer.tick(horizon)
-        assert horizon.floor > gone.entry_id
+        assert floor() > gone.entry_id
         assert len(sealed_ids()) == 3
         assert_intact()
 
@@ -389,11 +647,29 @@ class TestLateEntries:
             last.end("commit")
             last = following
             sealer.tick(horizon)
-        assert horizon.floor > 0
+        assert floor() > 0
         last.end("commit")
         for _ in range(4):
             sealer.tick(horizon)
         assert len(sealed_ids()) == LedgerEntry.objects.count()
+
+    def test_one_that_never_ends_hides_no_other_however_much_is_written(self, monkeypatch):
+        monkeypatch.setattr(sealer, "LOOK", 5)
+        record()
+        horizon = settle(Horizon(look_back_at=float("inf")))
+        stuck, late = Writer("stuck"), Writer("late")
+        for _ in range(12):
+            record(3)
+            sealer.tick(horizon)
+        late.end("commit")
+        for _ in range(10):
+            sealer.tick(horizon)
+        assert late.entry_id in sealed_ids()
+        assert floor() < stuck.entry_id
+        stuck.end("commit")
+        settle(horizon, ticks=12)
+        assert floor() == LedgerEntry.objects.order_by("pk").last().pk
+        assert_intact()
 
     def test_one_seals_at_a_time(self):
         record(3)

@@ -1,13 +1,16 @@
 """Checks: whatever is unclear means that people look, and what is late never lands."""
 
+from datetime import timedelta
+
 import pytest
 from django.contrib.auth.models import Group
 from django.db import connection
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models import F
 
 from proposals import checks, gate, services
-from proposals.models import Check, Rule
+from proposals.models import Check, Proposal, Rule
 from tests import factories
 from tests.factories import fresh, make_checked, make_proposal, painting, work
 
@@ -124,6 +127,63 @@ def test_the_same_intent_under_another_key_needs_people():
     assert first.status == "committed"
     assert second.status == "pending"
     assert second.duplicate_of_id == first.pk
+
+
+class TestDuplicates:
+    """What the same agent asked for, or had written, within the last 24 hours."""
+
+    def sent_back(self, **fields):
+        proposal = make_checked(params=painting("red", tier="medium"), **fields)
+        factories.review(proposal, "request_changes")
+        return fresh(proposal)
+
+    def hours_pass(self, hours):
+        """All moments of proposals lie so much further back."""
+        moments = ("created_at", "updated_at", "committed_at")
+        Proposal.objects.update(**{name: F(name) - timedelta(hours=hours) for name in moments})
+
+    def amend(self, proposal, params):
+        key = factories.new_key()
+        services.amend(
+            agent=proposal.agent,
+            proposal_id=proposal.pk,
+            key=key,
+            fingerprint=key,
+            changes={"params": params},
+        )
+        work()
+        return fresh(proposal)
+
+    def test_content_counts_from_when_it_was_asked_for_and_not_its_proposal(self):
+        first = self.sent_back()
+        self.hours_pass(25)
+        assert self.amend(first, painting("teal")).status == "committed"
+        self.hours_pass(23)
+        second = make_checked(params=painting("teal"))
+        assert (second.duplicate_of_id, second.status) == (first.pk, "pending")
+
+    def test_an_amendment_turns_no_other_proposal_into_what_was_just_asked_for(self):
+        first, other = self.sent_back(), self.sent_back(run="other")
+        self.hours_pass(25)
+        assert self.amend(first, painting("teal")).status == "committed"
+        other = self.amend(other, painting("teal"))
+        assert (other.duplicate_of_id, other.status) == (first.pk, "pending")
+
+    def test_what_was_written_lately_counts_however_long_it_waited(self):
+        first = make_checked(params=painting("red", tier="medium"))
+        self.hours_pass(25)
+        factories.approve(first)
+        work()
+        assert fresh(first).status == "committed"
+        assert make_checked(params=painting("red", tier="medium")).duplicate_of_id == first.pk
+
+    def test_what_nothing_happened_to_for_a_day_does_not_count(self):
+        first = make_checked()
+        self.hours_pass(25)
+        second = make_checked()
+        assert (second.duplicate_of_id, second.status) == (None, "committed")
+        assert make_checked().duplicate_of_id == second.pk
+        assert fresh(first).status == "committed"
 
 
 def test_hidden_characters_raise_the_tier():

@@ -6,6 +6,7 @@ import time
 import pytest
 from django.db import connection
 
+from bench.chaos.leases import short_leases
 from ledger.models import LedgerEntry
 from ledger.verify import Result, verify
 from proposals.models import Execution, Proposal
@@ -48,10 +49,10 @@ def test_a_worker_killed_at_twenty_random_moments_leaves_one_effect_each(agent, 
     seed = int(time.time())
     print("seed", seed)
     moments, kills = random.Random(seed), KILLS[connection.vendor]
-    env = environment(shop.url, EXECUTION_LEASE_SECONDS="2")
+    env = environment(shop.url, **short_leases(2))
     worker = Process("worker", env, tmp_path / "worker.log").start()
     ids = []
-    with running("clock", shop_url=shop.url, folder=tmp_path, EXECUTION_LEASE_SECONDS="2"):
+    with running("clock", shop_url=shop.url, folder=tmp_path, **short_leases(2)):
         for number in range(kills):
             ids += [create_draft(agent, 3 * number + offset) for offset in range(3)]
             # A started worker needs about two seconds; half of the kills fall into its work.

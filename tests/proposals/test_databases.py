@@ -11,11 +11,11 @@ from ledger.models import LedgerEntry
 from proposals import execution, services, settling
 from proposals.actions import tables
 from proposals.checks import definition_of
-from proposals.dispatch import recheck_for_new_tables
 from proposals.exceptions import InvalidParams, InvalidRequest, NotEligible, NotFound
 from proposals.lifecycle import Status
 from proposals.models import Database, Execution, Wiring
 from proposals.registry import registry
+from proposals.rounds import Rounds
 from proposals.targets import inspection, wiring
 from tests import factories
 from tests.factories import fresh, make_checked, make_person, work
@@ -314,15 +314,15 @@ class TestSwitchingOff:
     def test_what_waits_is_checked_again_when_it_is_on_again(self, connected):
         proposal = moving()
         self.stop()
-        assert recheck_for_new_tables() == 1
+        assert Rounds().recheck_for_new_tables() == 1
         work()
         assert fresh(proposal).current_check.error
-        assert recheck_for_new_tables() == 0, "once is enough"
+        assert Rounds().recheck_for_new_tables() == 0, "once is enough"
         services.switch_table(database="crm", name="customers", is_enabled=True, person=paula())
-        assert recheck_for_new_tables() == 1
+        assert Rounds().recheck_for_new_tables() == 1
         work()
         assert not fresh(proposal).current_check.error
-        assert recheck_for_new_tables() == 0
+        assert Rounds().recheck_for_new_tables() == 0
 
     def test_is_easy_and_starting_again_takes_more(self, connected):
         rita = make_person("rita")
@@ -361,7 +361,7 @@ class TestAChangedDescription:
     def test_what_waits_is_checked_again(self, connected):
         proposal = moving()
         connected.describe(tier="low")
-        assert recheck_for_new_tables() == 1
+        assert Rounds().recheck_for_new_tables() == 1
         work()
         assert fresh(proposal).current_check.tier == "low"
         assert fresh(proposal).status == Status.PENDING, "what waits for people keeps waiting"
@@ -369,7 +369,7 @@ class TestAChangedDescription:
     def test_actions_that_know_no_table_are_left_alone(self, connected, toybox):
         proposal = make_checked(params=factories.painting(tier="medium"))
         connected.describe(tier="low")
-        assert recheck_for_new_tables() == 0
+        assert Rounds().recheck_for_new_tables() == 0
         assert definition_of(proposal.action, {}) is None
 
 

@@ -107,6 +107,63 @@ def test_one_poisoned_row_does_not_stop_the_others(rung, poison):
     assert fresh(sound).status == "committed"
 
 
+class TestARowThatWasChangedFromOutside:
+    @pytest.fixture
+    def poisoned(self):
+        """What waits, and cannot take its next ledger entry."""
+        proposal = make_checked(params=painting(tier="medium"))
+        Proposal.objects.filter(pk=proposal.pk).update(ledger_number=1)
+        return proposal
+
+    @pytest.fixture
+    def sound(self, poisoned):
+        return make_checked(params=painting("green", toy="duck", tier="medium"), run="another")
+
+    @pytest.fixture
+    def sweep(self, monkeypatch, rung):
+        monkeypatch.setattr("proposals.rounds.BATCH", 1)
+        return dispatch.Sweep()
+
+    def test_keeps_nothing_else_from_expiring(self, sweep, poisoned, sound):
+        now = clock.now()
+        Proposal.objects.filter(pk=poisoned.pk).update(expires_at=now - timedelta(days=1))
+        Proposal.objects.filter(pk=sound.pk).update(expires_at=now)
+        sweep.run()
+        assert fresh(sound).status == "pending", "one row is a batch here, and that one was first"
+        sweep.run()
+        assert (fresh(poisoned).status, fresh(sound).status) == ("pending", "expired")
+
+    def test_keeps_nothing_else_from_being_checked_anew(self, sweep, poisoned, sound):
+        rule = Rule(name="Never ducks", effect="deny", condition='params.toy == "duck"')
+        services.save_rule(rule=rule, person=None, is_new=True)
+        sweep.run()
+        sweep.run()
+        assert (fresh(poisoned).status, fresh(sound).status) == ("pending", "submitted")
+
+    def test_gets_another_turn(self, sweep, poisoned, sound):
+        Proposal.objects.filter(pk=poisoned.pk).update(expires_at=clock.now())
+        sweep.run()
+        Proposal.objects.filter(pk=poisoned.pk).update(ledger_number=poisoned.ledger_number)
+        sweep.run()
+        assert fresh(poisoned).status == "pending", "it rests"
+        sweep.rounds.failed[poisoned.pk] -= timedelta(minutes=1)
+        sweep.run()
+        assert fresh(poisoned).status == "expired"
+
+
+def test_a_round_that_fails_keeps_no_other_from_being_made(rung):
+    overdue = make_checked(params=painting(tier="medium"))
+    Proposal.objects.filter(pk=overdue.pk).update(expires_at=clock.now())
+    with (
+        mock.patch("proposals.gate.rules", side_effect=ValueError("a rule that nobody can read")),
+        mock.patch("proposals.rule_hits.sum_up", side_effect=ValueError("as bad")),
+        mock.patch("budgets.refusals.sum_up", return_value=7) as last,
+    ):
+        assert dispatch.Sweep().run() == 8
+    assert last.called
+    assert fresh(overdue).status == "expired"
+
+
 def test_a_database_that_is_gone_ends_the_pass(rung):
     """It is the same for all rows, and each would wait for it anew."""
     wait(make_proposal(), 20)

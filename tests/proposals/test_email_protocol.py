@@ -5,11 +5,11 @@ from django.db import transaction
 
 from budgets.models import Budget
 from proposals import checks, execution, services
-from proposals.dispatch import recheck_for_new_tables
 from proposals.exceptions import InvalidRequest, OverBudget
 from proposals.lifecycle import Status
 from proposals.models import Exchange, Execution, Rule
 from proposals.policy import Effect
+from proposals.rounds import Rounds
 from proposals.targets import wiring
 from tests import factories
 from tests.factories import client_for, fresh, make_person, work
@@ -215,10 +215,10 @@ class TestAChange:
     def test_checks_again_what_waits_for_people_once(self, mails):
         proposal = asked()
         write(subject="Order {order} is lost")
-        assert recheck_for_new_tables() == 1
+        assert Rounds().recheck_for_new_tables() == 1
         work()
         assert "is lost" in str(fresh(proposal).current_check.after)
-        assert recheck_for_new_tables() == 0
+        assert Rounds().recheck_for_new_tables() == 0
 
     def test_to_off_and_back_checks_again_both_times(self, mails):
         proposal = asked()
@@ -226,11 +226,11 @@ class TestAChange:
             services.switch_mail_template(
                 name="order-shipped", is_enabled=is_enabled, person=paula()
             )
-            assert recheck_for_new_tables() == 1
+            assert Rounds().recheck_for_new_tables() == 1
             work()
             assert error in fresh(proposal).current_check.error
             assert bool(error) == bool(fresh(proposal).current_check.error)
-            assert recheck_for_new_tables() == 0
+            assert Rounds().recheck_for_new_tables() == 0
 
     def test_of_a_process_alone_does_not_send_back_what_waits(self, mails, settings):
         """Or two machines with different settings would do so to each other for ever."""
@@ -238,7 +238,7 @@ class TestAChange:
         settings.OUTGOING_FROM_EMAIL = "Shop <refunds@shop.example>"
         now = checks.definition_of(proposal.action, PARAMS)
         assert now != proposal.current_check.definition
-        assert recheck_for_new_tables() == 0
+        assert Rounds().recheck_for_new_tables() == 0
 
     def test_that_was_rolled_back_fools_nobody(self, mails):
         with transaction.atomic():

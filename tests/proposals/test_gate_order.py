@@ -166,6 +166,12 @@ def frozen() -> None:
     services.freeze(reason="Prices look wrong.")
 
 
+def undone_with_its_run_frozen() -> None:
+    run = factories.make_checked().run
+    olga = make_person("olga", groups=["operators"])
+    services.undo_run(run_id=run.pk, person=olga, reason="It loops.", freezes=True)
+
+
 class Watch:
     """What the transaction under way has locked by the time that it asks for the gate.
 
@@ -182,13 +188,13 @@ class Watch:
         self.statements.append(sql)
         return execute(sql, params, many, context)
 
-    def at_the_gate(self, function: str) -> None:
+    def at_the_gate(self, statement: str) -> None:
         if connection.vendor == "postgresql":
             rows = [] if asked(HELD) else asked(ROWS)  # a second time nobody waits
         else:
-            rows = [] if function in self.statements else self.writes()
+            rows = [] if statement in self.statements else self.writes()
         self.found.append(rows)
-        self.statements.append(function)
+        self.statements.append(statement)
 
     def writes(self) -> list[str]:
         return [sql for sql in self.statements if sql.startswith(("INSERT", "UPDATE", "DELETE"))]
@@ -203,14 +209,15 @@ class Watch:
         committed,
         observed,
         frozen,
+        undone_with_its_run_frozen,
     ],
 )
 def test_nobody_asks_for_the_gate_with_a_row_in_hand(verb, monkeypatch):
     watch, lock = Watch(), freezing.lock
 
-    def watched(function: str) -> None:
-        watch.at_the_gate(function)
-        lock(function)
+    def watched(statement: str, *params: str) -> None:
+        watch.at_the_gate(statement)
+        lock(statement, *params)
 
     monkeypatch.setattr(freezing, "lock", watched)
     with connection.execute_wrapper(watch.note):

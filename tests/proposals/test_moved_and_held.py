@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 
 from ledger import clock
-from proposals import services
+from proposals import execution, services
 from proposals.console import lists
 from proposals.models import Execution, Proposal, Review
 from tests import factories
@@ -118,6 +118,36 @@ class TestHeld:
         try_again()
         assert fresh(proposal).status == "approved"
         assert tab("held") == []
+
+    @pytest.mark.parametrize("end", ["withdrawn", "expired"])
+    def test_what_a_dead_worker_had_claimed_ends_like_all_that_is_held(self, end):
+        proposal = waiting()
+        factories.approve(proposal)
+        left = execution.take(Execution.objects.get().pk)  # and dies before its intent
+        services.freeze(reason="A loop.", run=proposal.run)
+        Execution.objects.update(lease_until=clock.now())
+        work()
+        assert tab("held") == ids(proposal)
+        if end == "withdrawn":
+            services.withdraw(agent=proposal.agent, proposal_id=proposal.pk)
+        else:
+            Proposal.objects.update(expires_at=clock.now())
+            assert services.expire(proposal_id=proposal.pk)
+        assert fresh(proposal).status == end
+        assert not execution.intend(left), "should it live after all, it has lost its fence"
+
+    def test_a_worker_that_was_taken_for_dead_has_lost_what_is_held_since(self):
+        proposal = waiting()
+        factories.approve(proposal)
+        asleep = execution.take(Execution.objects.get().pk)
+        stop = services.freeze(reason="A loop.", run=proposal.run)
+        Execution.objects.update(lease_until=clock.now())
+        work()
+        assert fresh(proposal).is_held
+        services.lift(freeze_id=stop.pk, reason="It ended.", person=operator())
+        assert not execution.intend(asleep)
+        work()
+        assert fresh(proposal).status == "committed"
 
     def test_lists_what_a_comment_blocks_until_the_last_is_resolved(self):
         proposal = waiting("high")

@@ -1,6 +1,7 @@
 """One effect, or an honest unknown: what becomes of writes that share no transaction."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -26,6 +27,22 @@ from tests.factories import fresh, make_checked, make_person
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("the_depot")]
 OUTSIDE = list(BY_DELIVERY)
+
+
+@pytest.fixture
+def money_unmeasured(monkeypatch):
+    """The depot's preview says nothing of money; the call alone does."""
+    measuring = SendParcel.preview
+
+    def preview(self, params):
+        found = measuring(self, params)
+        return replace(found, impact=replace(found.impact, amount=None))
+
+    monkeypatch.setattr(SendParcel, "preview", preview)
+
+
+def cannot_say(self, params):
+    raise KeyError("amount")
 
 
 def approved(delivery: str = Delivery.KEYED, **params: str) -> Proposal:
@@ -276,6 +293,31 @@ class TestKeyed:
         services.lift(freeze_id=frozen.pk, reason="Looked.", person=operator())
         assert ask(proposal, after=200).status == "committed"
 
+    def test_is_sent_again_when_its_budget_has_room_for_it_then(self, the_depot):
+        make_person()
+        cap = Budget(name="Cap", unit=Unit.WRITES, limit=1, window_seconds=60)
+        services.save_budget(budget=cap, person=None, is_new=True)
+        lost = unknown(the_depot, Delivery.KEYED, "send")
+        assert the_depot.effects == []
+        Reservation.objects.update(counted_at=clock.now() - timedelta(minutes=1))
+        other = approved(parcel="shoes")
+        assert run(other).status == "committed"
+        lost_attempt = lost.executions.get()
+        time_passes(2)
+        resolving.run(lost_attempt.pk)
+        assert len(the_depot.effects) == 1, "the cap of one in a minute holds for resends"
+        assert lost.executions.get().ask_at > clock.now() + timedelta(seconds=50)
+        Reservation.objects.exclude(proposal=str(lost.pk)).update(
+            counted_at=clock.now() - timedelta(minutes=1)
+        )
+        time_passes(60)
+        resolving.run(lost_attempt.pk)
+        assert (fresh(lost).status, len(the_depot.effects)) == ("committed", 2)
+        counted = Reservation.objects.get(proposal=str(lost.pk)).counted_at
+        assert counted > clock.now() - timedelta(seconds=30), "from its last send on"
+        resent = LedgerEntry.objects.get(proposal=str(lost.pk), kind="execution.resent")
+        assert b'"writes":1' in bytes(resent.canonical)
+
     def test_two_workers_send_it_once(self, the_depot):
         unknown(the_depot, Delivery.KEYED)
         time_passes(2)
@@ -338,6 +380,22 @@ class TestQueryable:
         proposal = ask(proposal, after=121)
         assert proposal.status == "unknown"
         assert attempt().ask_at is None
+
+    def test_absent_about_money_that_only_the_call_states_is_for_people(
+        self, the_depot, money_unmeasured
+    ):
+        proposal = unknown(the_depot, Delivery.QUERYABLE, step="send", amount="5.00")
+        assert proposal.current_check.impact["amount"] is None
+        ask(proposal, after=61)
+        assert ask(proposal, after=121).status == "unknown"
+
+    def test_absent_about_what_cannot_say_whether_it_moves_money_is_for_people(
+        self, the_depot, monkeypatch
+    ):
+        proposal = unknown(the_depot, Delivery.QUERYABLE, step="send")
+        monkeypatch.setattr(SendParcel, "amount", cannot_say)
+        ask(proposal, after=61)
+        assert ask(proposal, after=121).status == "unknown"
 
     def test_after_four_questions_without_an_answer_people_are_asked(self, the_depot):
         proposal = unknown(the_depot, Delivery.QUERYABLE)
@@ -486,6 +544,20 @@ class TestPeople:
         self.attest(proposal, operator("oskar"))
         assert fresh(proposal).status == "committed"
         assert len(attempt().evidence["attested_by"]) == 2
+
+    def test_above_an_amount_that_only_the_call_states_too(self, the_depot, money_unmeasured):
+        proposal = unknown(the_depot, Delivery.UNCERTAIN, amount="100.01")
+        self.attest(proposal)
+        assert fresh(proposal).status == "unknown"
+        self.attest(proposal, operator("oskar"))
+        assert fresh(proposal).status == "committed"
+
+    def test_two_are_needed_where_nobody_can_say_whether_it_moves_money(self, stuck, monkeypatch):
+        monkeypatch.setattr(SendParcel, "amount", cannot_say)
+        self.attest(stuck)
+        assert fresh(stuck).status == "unknown"
+        self.attest(stuck, operator("oskar"))
+        assert fresh(stuck).status == "committed"
 
     def test_at_the_amount_one_person_is_enough(self, the_depot):
         proposal = unknown(the_depot, Delivery.UNCERTAIN, amount="100.00")

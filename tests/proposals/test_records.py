@@ -212,7 +212,8 @@ class TestPreview:
         params = {"table": "shop.prices", "keys": ["1", "2"], "set": {"amount": "7.50"}}
         assert UPDATE.preview(params).impact.amount == Money(Decimal("5.00"), "EUR")
         shop.execute("UPDATE prices SET currency = 'SEK' WHERE id = 2")
-        assert UPDATE.preview(params).impact.amount is None
+        with pytest.raises(TargetRefused, match=r"\(EUR and SEK\); propose them apart"):
+            UPDATE.preview(params)
 
     def test_rows_that_are_missing_or_archived_are_refused(self, shop):
         with pytest.raises(TargetRefused, match="no order 999999"):

@@ -7,9 +7,10 @@ from django.urls import reverse
 
 from budgets.models import Budget
 from ledger import clock
-from proposals import dispatch, services
+from proposals import services
 from proposals.lifecycle import Status
 from proposals.models import Agent, Freeze, Run, RunUndo
+from proposals.rounds import Rounds
 from tests import factories
 from tests.factories import fresh, make_agent, make_checked, make_person, painting, work
 from tests.proposals.test_console import Page, signed_in
@@ -238,7 +239,7 @@ class TestUndoingIt:
         assert ask(news["data-pulse"]).json()["news"] == ""
         for _ in range(4):
             RunUndo.objects.update(due_at=clock.now())
-            dispatch.undo_runs(clock.now())
+            Rounds().undo_runs(clock.now())
             work()
         page = see("run-undoing", *here_args(undoing))
         assert "Everything was taken back" in page.text
@@ -283,7 +284,7 @@ class TestUndoingIt:
         undoing = RunUndo.objects.get()
         for _ in range(3):
             RunUndo.objects.update(due_at=clock.now())
-            dispatch.undo_runs(clock.now())
+            Rounds().undo_runs(clock.now())
             work()
         page = see("run-undoing", *here_args(undoing))
         assert "2 of 2 were not undone" in page.text

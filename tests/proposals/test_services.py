@@ -277,6 +277,24 @@ class TestRetry:
         assert Execution.objects.count() == 2, "no attempt was lost to the key of the first"
         assert len(toybox.effects) == 1
 
+    @pytest.mark.parametrize("asked_for", [None, 3600])
+    def test_its_deadline_begins_anew(self, toybox, asked_for):
+        proposal = self.failed(toybox)
+        long_ago = clock.now() - timedelta(days=9)
+        Proposal.objects.update(expires_at=long_ago, expires_in=asked_for)
+        olga = make_person("olga", groups=["operators"])
+        services.retry(proposal_id=proposal.pk, person=olga, reason="The box is open again.")
+        assert not services.expire(proposal_id=proposal.pk), "as the clock tries each second"
+        retried = fresh(proposal)
+        seconds = asked_for or 72 * 3600
+        assert retried.expires_at == retried.retried_at + timedelta(seconds=seconds)
+        Proposal.objects.update(retried_at=retried.retried_at + timedelta(days=5))
+        work()
+        done = fresh(proposal)
+        assert done.status == "committed"
+        if asked_for is None:  # the check has counted from the retry, and not from the content
+            assert done.expires_at == done.retried_at + timedelta(hours=72)
+
     def test_it_takes_the_right_and_a_reason(self, toybox):
         proposal = self.failed(toybox)
         with pytest.raises(NotEligible):

@@ -11,7 +11,7 @@ from proposals.models import Exchange, Execution, Proposal
 from proposals.registry import Delivery
 from tests import factories
 from tests.depot import BY_DELIVERY
-from tests.factories import fresh, make_checked, make_person
+from tests.factories import fresh, make_checked, make_person, painting, work
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("the_depot")]
 NIGHT = 8 * 3600
@@ -90,3 +90,24 @@ def test_a_sleeper_does_not_send_again_either(the_depot):
     resolving.send_again(replace(sleeper, since=sleeper.since - NIGHT))
     assert len(the_depot.requests) == 1
     assert fresh(proposal).status == "unknown"
+
+
+class TestASleeperAtATargetWithReceipts:
+    def test_writes_nothing_past_a_stop_that_holds_for_its_attempt_meanwhile(self, toybox):
+        proposal = make_checked(params=painting(tier="medium"))
+        factories.approve(proposal)
+        before = dict(toybox.colours)
+        sleeper = execution.take(attempt().pk)
+        assert execution.intend(sleeper)
+        frozen = services.freeze(reason="Stop everything.")
+        Execution.objects.update(lease_until=proposal.created_at)
+        execution.run(attempt().pk)
+        assert fresh(proposal).is_held
+        execution.write(replace(sleeper, since=sleeper.since - NIGHT))
+        assert toybox.colours == before
+        assert fresh(proposal).status == "approved"
+        services.lift(freeze_id=frozen.pk, reason="Go on.")
+        Execution.objects.update(lease_until=proposal.created_at)
+        work()
+        assert fresh(proposal).status == "committed", "under the same key, once"
+        assert Execution.objects.count() == 1

@@ -34,6 +34,7 @@ from proposals.exceptions import (
     WritesFrozen,
 )
 from proposals.models import Execution, Proposal, Rule
+from proposals.rounds import Rounds
 from tests import factories
 from tests.proposals.promises import Promises
 from tests.stepping import WITHIN_TRANSACTIONS, Worker, stepping
@@ -344,7 +345,7 @@ class Product(RuleBasedStateMachine, Promises):
         elif what == "deadline" and self.having("submitted", "pending", "approved"):
             pk = self.pick(which, "submitted", "pending", "approved")
             Proposal.objects.filter(pk=pk).update(expires_at=clock.now())
-            dispatch.expire(clock.now())
+            Rounds().expire(clock.now())
         else:
             self.operator_stops_or_lets_go(what)
 
@@ -364,7 +365,7 @@ class Product(RuleBasedStateMachine, Promises):
         elif what == "rule":
             self.rule.is_active = not self.rule.is_active
             services.save_rule(rule=self.rule, person=None, is_new=False)
-            dispatch.recheck_for_new_rules()
+            Rounds().recheck_for_new_rules()
 
     @precondition(lambda self: self.steps % 4 == 0)
     @rule(which=WHICH)

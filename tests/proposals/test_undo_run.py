@@ -9,10 +9,11 @@ from budgets.models import Budget
 from ledger import clock
 from ledger.models import LedgerEntry
 from ledger.verify import Result, verify
-from proposals import dispatch, services
+from proposals import services
 from proposals.exceptions import InvalidRequest, NotEligible, NotFound, NothingToUndo
 from proposals.lifecycle import Status
 from proposals.models import Execution, Freeze, Proposal, Run, RunUndo
+from proposals.rounds import Rounds
 from proposals.services import run_undoing
 from proposals.services.run_plan import Outlook
 from tests import factories
@@ -55,7 +56,7 @@ def ask(proposal: Proposal, person, **more) -> RunUndo:
 def tick(undoing: RunUndo) -> None:
     """One pass of the clock, whenever it was due."""
     RunUndo.objects.filter(pk=undoing.pk).update(due_at=clock.now())
-    dispatch.undo_runs(clock.now())
+    Rounds().undo_runs(clock.now())
 
 
 def carry_through(undoing: RunUndo, passes: int = 12) -> RunUndo:
@@ -358,7 +359,7 @@ class TestBudgets:
         assert states(undoing) == ["asked", "waiting", "waiting"]
         assert "Undo" in undoing.note
         assert undoing.due_at > clock.now() + timedelta(seconds=30)
-        assert dispatch.undo_runs(clock.now()) == 0
+        assert Rounds().undo_runs(clock.now()) == 0
         budget.limit = 10
         services.save_budget(budget=budget, person=None, is_new=False)
         carry_through(undoing)

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.db import close_old_connections, connections
 
+from budgets import refusals
 from ledger import clock, counting, days, heartbeat, sealer
 from ledger.patrol import Patrol
 from proposals import bell, leadership, services
@@ -20,7 +21,7 @@ from proposals.hand import Hand
 from proposals.notices.finder import Finder
 
 logger = logging.getLogger(__name__)
-PRUNE_SECONDS = 60
+PRUNE_SECONDS = HINDRANCE_SECONDS = 60
 HEARD_BELLS_SECONDS, UNHEARD_BELLS_SECONDS = 60, 3600
 
 
@@ -45,13 +46,13 @@ class Command(BaseCommand):
         stop = threading.Event()
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, lambda *received: stop.set())
-        lead, leads = leadership.stand(), None
+        lead, leads, understudy = leadership.stand(), None, Understudy()
         while not stop.wait(options["interval"]):
             close_old_connections()
             led, leads = leads, lead.is_ours()
             if led != leads:
                 logger.warning("This clock %s now", "leads" if leads else "stands by")
-            for job in jobs if leads else ():
+            for job in jobs if leads else (understudy.run,):
                 attempt(job)
         attempt(hand.stop)
 
@@ -67,6 +68,25 @@ def attempt(job: Callable[[], object]) -> None:
     except Exception:  # the clock outlives whatever it finds, a database restart included
         logger.exception("A pass of the clock failed; the next one starts over")
         connections.close_all()
+
+
+class Understudy:
+    """While this clock stands by: what would keep it from sealing is said once, and in time.
+
+    Its machine may lack the sealing key, and nobody else would notice before it leads.
+    """
+
+    def __init__(self) -> None:
+        self.next, self.said = 0.0, ""
+
+    def run(self) -> None:
+        if time.monotonic() < self.next:
+            return
+        self.next = time.monotonic() + HINDRANCE_SECONDS
+        problem = sealer.hindrance()
+        if problem and problem != self.said:
+            logger.warning("If this clock had to lead, it could not seal: %s", problem)
+        self.said = problem
 
 
 class Pruning:
@@ -87,7 +107,7 @@ class Pruning:
 
 
 class Tidying:
-    """Once a minute, removes the lists and claims that are of no use to anybody any more."""
+    """Once a minute, removes rows that are of no use to anybody any more."""
 
     def __init__(self) -> None:
         self.next = 0.0
@@ -99,6 +119,8 @@ class Tidying:
         now = clock.now()
         services.prune_lists(now=now)
         services.prune_review_claims(now=now)
+        refusals.prune(now=now)
+        services.prune_sessions(now=now)
 
 
 def prune(folder: Path, seconds: float) -> None:

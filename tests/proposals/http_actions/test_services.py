@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group
 from django.core.management import CommandError, call_command
 
 from ledger.models import LedgerEntry
-from proposals import checks, conformance, defaults, dispatch, execution, services
+from proposals import checks, conformance, defaults, execution, services
 from proposals.exceptions import (
     ActionNotGranted,
     InvalidRequest,
@@ -20,6 +20,7 @@ from proposals.exceptions import (
 from proposals.http_actions import ready
 from proposals.models import Execution, HttpAction, NamedSecret, Wiring
 from proposals.registry import registry
+from proposals.rounds import Rounds
 from proposals.targets import wiring
 from tests import factories
 from tests.proposals.http_actions.conftest import PRICE, REFUND, SECRET, pricing, refunding
@@ -114,12 +115,12 @@ class TestTheApi:
 class TestAChangedDefinition:
     def test_sends_what_waits_to_be_checked_again(self, defined: Service, polly):
         proposal = waiting()
-        assert dispatch.recheck_for_new_tables() == 0
+        assert Rounds().recheck_for_new_tables() == 0
         services.save_http_action(definition=pricing(defined, tier="high"), person=polly)
-        assert dispatch.recheck_for_new_tables() == 1
+        assert Rounds().recheck_for_new_tables() == 1
         factories.work()
         assert factories.fresh(proposal).current_check.tier == "high"
-        assert dispatch.recheck_for_new_tables() == 0
+        assert Rounds().recheck_for_new_tables() == 0
 
     def test_between_check_and_commit_writes_nothing(self, defined: Service, polly):
         proposal = waiting()
@@ -185,7 +186,7 @@ class TestSwitchingOff:
         with pytest.raises(ActionNotGranted):
             waiting()
         services.switch_http_action(name="items.set_price", is_enabled=True, person=polly)
-        assert dispatch.recheck_for_new_tables() == 1
+        assert Rounds().recheck_for_new_tables() == 1
         factories.work()
         assert factories.fresh(proposal).current_check.error == ""
 

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('proposals', '0021_any_number_of_groups'),
+        ('proposals', '0024_retried_at'),
     ]
 
     operations = [
