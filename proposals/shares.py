@@ -1,10 +1,11 @@
 """How many workers one agent may hold: work that takes its time has a place of its agent, or waits.
 
-What is quick needs no place: it costs one look. Of an agent whose work took its time within the
-last minute, only so much is done at once over all processes (`SLOW_WORK_PER_AGENT`). A bell that
-comes while its places are taken is dropped: the row is the queue. Whoever gives a place back rings
-for what its agent has waiting, and the clock finds the rest. So a slow target costs the agents that
-write to it, and leaves workers for all others.
+What is quick needs no place: it costs one look. Of an agent whose work took its time lately, only
+so much is done at once over all processes (`SLOW_WORK_PER_AGENT`). It is remembered for ten times
+as long as the work took, and a minute at most: a hiccup is soon forgotten, and who is slow for good
+seldom begins anything without a place. A bell that comes while the places are taken is dropped: the
+row is the queue. Whoever gives a place back rings for what its agent has waiting, and the clock
+finds the rest. So a slow target costs the agents that write to it, and leaves workers for others.
 
 A place is no lock: it lapses by the database's clock if its process dies, and one too many would
 cost others a moment and nothing else. Work that people ask for, undo above all, needs none.
@@ -26,7 +27,7 @@ from proposals import bell
 from proposals.models import Execution, Proposal, Share
 
 SLOW_SECONDS = 1.0
-REMEMBERED = timedelta(seconds=60)
+LONGEST_REMEMBERED_SECONDS = 60
 # Longer than any deadline of what is reached outside. The place of a worker that died is missed for
 # so long; of what takes longer yet, one more is begun.
 LEASE = timedelta(seconds=30)
@@ -78,7 +79,8 @@ def give_back(agent_id: UUID, row_id: str, until: str, seconds: float) -> None:
     if share.under_way.get(row_id) == until:
         del share.under_way[row_id]
     if seconds > SLOW_SECONDS:
-        share.slow_until = now + REMEMBERED
+        remembered = timedelta(seconds=min(10 * seconds, LONGEST_REMEMBERED_SECONDS))
+        share.slow_until = max(share.slow_until, now + remembered)
     share.save()
     ring_next(agent_id, list(share.under_way), now)
 

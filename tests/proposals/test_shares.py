@@ -54,8 +54,8 @@ def statuses(rows: list[Proposal]) -> list[str]:
     return [fresh(row).status for row in rows]
 
 
-def become_slow(agent: str = "billing-bot") -> None:
-    shares.give_back(make_agent(agent).pk, "what it did before", "", shares.SLOW_SECONDS + 1)
+def become_slow(seconds: float = 100) -> None:
+    shares.give_back(make_agent().pk, "what it did before", "", seconds)
 
 
 def lapse(seconds: float) -> None:
@@ -95,6 +95,14 @@ class TestWorkThatIsQuick:
             with shares.place(Proposal.objects.filter(pk=first.pk), first.pk):
                 dispatch.check_and_commit(second.pk)
             assert fresh(second).status == status
+
+    def test_of_an_agent_that_had_a_hiccup_is_free_again_ten_times_as_long_after(self, monkeypatch):
+        monkeypatch.setattr(shares, "SLOW_SECONDS", 0.6)
+        make_proposal()
+        become_slow(0.7)
+        for seconds, is_slow in ((6, True), (1.1, False)):
+            lapse(seconds)
+            assert shares.look(Proposal.objects.all())[1] == is_slow
 
     def test_is_known_to_take_its_time_as_soon_as_it_did(self, monkeypatch):
         monkeypatch.setattr(shares, "SLOW_SECONDS", 0)
