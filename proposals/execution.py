@@ -202,17 +202,18 @@ def counted(
 def hold(
     proposal: Proposal, execution: Execution, now: datetime, reason: str, seconds: float
 ) -> None:
-    """Look again later; the reason is entered when it changes.
+    """Look again later; entered when the reason changes, or when it takes a claim from a worker.
 
     What has no intent waits in the queue, where it can be withdrawn and expires: also what a worker
     left behind that had claimed it, whose fence is gone with that.
     """
     later = now + timedelta(seconds=seconds)
     held = Execution.objects.open().filter(pk=execution.pk, fence=execution.fence)
+    is_taken_back = execution.status == Execution.Status.CLAIMED
     if execution.intended_at is not None:
         is_ours = held.update(lease_until=later)
     else:
-        execution.fence += execution.status != Execution.Status.QUEUED
+        execution.fence += is_taken_back
         execution.status = Execution.Status.QUEUED
         is_ours = held.update(
             status=execution.status, fence=execution.fence, lease_until=None, run_after=later
@@ -220,7 +221,7 @@ def hold(
     if not is_ours:
         return  # another worker took over, and this one has nothing left to say
     mark_held(proposal, True)
-    if proposal.reason != reason[:500]:
+    if proposal.reason != reason[:500] or is_taken_back:
         proposal.reason = reason[:500]
         proposal.save(update_fields=["reason"])
         record(proposal, execution, "execution.held", now, reason=proposal.reason)

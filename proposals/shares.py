@@ -1,11 +1,12 @@
 """How many workers one agent may hold: work that takes its time has a place of its agent, or waits.
 
 What is quick needs no place: it costs one look. Of an agent whose work took its time lately, only
-so much is done at once over all processes (`SLOW_WORK_PER_AGENT`). It is remembered for ten times
-as long as the work took, and a minute at most: a hiccup is soon forgotten, and who is slow for good
-seldom begins anything without a place. A bell that comes while the places are taken is dropped: the
-row is the queue. Whoever gives a place back rings for what its agent has waiting, and the clock
-finds the rest. So a slow target costs the agents that write to it, and leaves workers for others.
+so much is done at once over all processes (`SLOW_WORK_PER_AGENT`), while others have work that is
+due. It is remembered for ten times as long as the work took, and a minute at most: a hiccup is soon
+forgotten, and who is slow for good seldom begins anything without a place. A bell that comes while
+the places are taken is dropped: the row is the queue. Whoever gives a place back rings for what its
+agent has waiting, and the clock finds the rest. So a slow target costs the agents that write to it,
+and others wait for what is under way and not for all that waits.
 
 A place is no lock: it lapses by the database's clock if its process dies, and one too many would
 cost others a moment and nothing else. Work that people ask for, undo above all, needs none.
@@ -20,7 +21,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import BooleanField, ExpressionWrapper, Q, QuerySet
+from django.db.models import BooleanField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 
 from ledger import clock
 from proposals import bell
@@ -36,8 +37,8 @@ LEASE = timedelta(seconds=30)
 @contextmanager
 def place(asked: QuerySet[Proposal], row_id: UUID | str) -> Iterator[bool]:
     """Whether a row of this proposal may be worked on now, and its place while the block lasts."""
-    agent_id, is_slow = look(asked)
-    until = take(agent_id, str(row_id)) if agent_id and is_slow else ""
+    agent_id, needs_place = look(asked)
+    until = take(agent_id, str(row_id)) if agent_id and needs_place else ""
     if until is None:
         yield False
         return
@@ -46,15 +47,24 @@ def place(asked: QuerySet[Proposal], row_id: UUID | str) -> Iterator[bool]:
         yield True
     finally:
         seconds = time.monotonic() - since
-        if agent_id is not None and (is_slow or seconds > SLOW_SECONDS):
+        if agent_id is not None and (until or seconds > SLOW_SECONDS):
             give_back(agent_id, str(row_id), until, seconds)
 
 
 def look(asked: QuerySet[Proposal]) -> tuple[UUID | None, bool]:
-    """The agent that asks for this, if no person does; and whether its work is slow of late."""
-    is_slow = ExpressionWrapper(Q(agent__share__slow_until__gt=clock.Now()), BooleanField())
-    found: Any = asked.values_list("agent", is_slow)[:1]
-    return next(((agent_id, bool(slow)) for agent_id, slow in found), (None, False))
+    """The agent that asks for this, if no person does; and whether it needs a place: its work is
+    slow of late, and others have work that is due.
+    """
+    now: Any = clock.Now()
+    others = ~Q(agent=OuterRef("agent"))
+    unchecked = Proposal.objects.to_check().filter(others)
+    unwritten = Execution.objects.due(now).exclude(proposal__agent=OuterRef("agent"))
+    is_slow = Q(agent__share__slow_until__gt=now)
+    needs_place = ExpressionWrapper(
+        is_slow & (Q(Exists(unchecked)) | Q(Exists(unwritten))), BooleanField()
+    )
+    found: Any = asked.values_list("agent", needs_place)[:1]
+    return next(((agent_id, bool(needs)) for agent_id, needs in found), (None, False))
 
 
 @transaction.atomic

@@ -77,14 +77,16 @@ class Story:
     def count(self, kind: str, at: datetime, body: dict[str, Any]) -> None:
         """Since when it counts against a rolling window: until it is counted anew, or released.
 
-        From when it is asked for; for what had failed, from its next check; and from each claim
-        that found no intent, because then the write is yet to happen.
+        From when it is asked for; for what had failed, from its next check; from each claim that
+        found no intent, because then the write is yet to happen; and from each time it is sent
+        again.
         """
         is_counted = bool(self.stamps) and self.stamps[-1][1] is None
         is_new = kind == "proposal.submitted" and not self.status
         is_back = kind == "proposal.checked" and not is_counted
         is_moved = kind == "execution.claimed" and not body.get("refusal")
         is_moved = is_moved and self.attempts[body["attempt"] - 1].status != "intended"
+        is_moved |= kind == "execution.resent"
         ends = kind.startswith("proposal.") and kind.partition(".")[2] in WITHOUT_A_WRITE
         if is_counted and (is_moved or ends):
             self.stamps[-1] = (self.stamps[-1][0], at)
@@ -149,6 +151,10 @@ class Story:
         elif what == "unsent":
             last.status = "queued"
         elif what == "handed_back":
+            last.status, last.fence = "queued", body["fence"]
+        elif what == "held" and body["fence"] != last.fence:
+            if body["fence"] != last.fence + 1 or last.status != "claimed":
+                self.faults.append(f"{last.status} under {last.fence}, it was held {body['fence']}")
             last.status, last.fence = "queued", body["fence"]
         elif what == "intended":
             if body["fence"] != last.fence:

@@ -6,6 +6,20 @@ SHARES = "tests/proposals/test_shares.py"
 
 GUARDS = [
     Guard(
+        "slow work needs no place while nobody else waits",
+        "proposals/shares.py",
+        "is_slow & (Q(Exists(unchecked)) | Q(Exists(unwritten)))",
+        "is_slow",
+        SHARES,
+    ),
+    Guard(
+        "what others have to be written counts as waiting",
+        "proposals/shares.py",
+        "(Q(Exists(unchecked)) | Q(Exists(unwritten)))",
+        "Q(Exists(unchecked))",
+        SHARES,
+    ),
+    Guard(
         "slow work of one agent leaves workers to others",
         "proposals/shares.py",
         " or len(share.under_way) >= settings.SLOW_WORK_PER_AGENT:",

@@ -34,7 +34,7 @@ GUARDS = [
     Guard(
         "what a dead worker had claimed waits in the queue, without its fence",
         "proposals/execution.py",
-        "        execution.fence += execution.status != Execution.Status.QUEUED\n",
+        "        execution.fence += is_taken_back\n",
         "",
         "tests/proposals/test_moved_and_held.py",
     ),

@@ -279,7 +279,7 @@ class TestFreshness:
         record()
         status, said = run()
         assert status == 2
-        assert "1 entries are unsealed beyond the limit of 60 s" in said
+        assert "1 entries are unsealed beyond the limit of 30 s" in said
         sealer.seal()
         assert run()[0] == 0
 

@@ -12,7 +12,7 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 
 from ledger import clock
-from proposals import dispatch, services, shares
+from proposals import checks, dispatch, services, shares
 from proposals.models import Execution, Proposal, Share
 from tests import factories
 from tests.factories import fresh, make_agent, make_checked, make_person, make_proposal, painting
@@ -38,6 +38,18 @@ def rung(monkeypatch):
 @pytest.fixture(autouse=True)
 def _default_rules():
     make_person()
+
+
+@pytest.fixture(autouse=True)
+def others(toybox, rung) -> Proposal:
+    """What another agent waits for all the while."""
+    waiting = wait_as_well("grey")
+    rung.clear()
+    return waiting
+
+
+def wait_as_well(colour: str) -> Proposal:
+    return make_proposal(agent=make_agent("patient-bot"), params=painting(colour))
 
 
 def several(number: int, agent: str = "billing-bot", **params: Any) -> list[Proposal]:
@@ -102,12 +114,12 @@ class TestWorkThatIsQuick:
         become_slow(0.7)
         for seconds, is_slow in ((6, True), (1.1, False)):
             lapse(seconds)
-            assert shares.look(Proposal.objects.all())[1] == is_slow
+            assert shares.look(Proposal.objects.filter(agent=make_agent()))[1] == is_slow
 
     def test_is_known_to_take_its_time_as_soon_as_it_did(self, monkeypatch):
         monkeypatch.setattr(shares, "SLOW_SECONDS", 0)
         dispatch.check_and_commit(make_proposal().pk)
-        assert shares.look(Proposal.objects.all()) == (make_agent().pk, True)
+        assert shares.look(Proposal.objects.filter(agent=make_agent())) == (make_agent().pk, True)
 
 
 class TestWorkThatTakesItsTime:
@@ -127,6 +139,16 @@ class TestWorkThatTakesItsTime:
             dispatch.check_and_commit(second.pk)
             dispatch.check_and_commit(other.pk)
         assert statuses([second, other]) == ["submitted", "committed"]
+
+    @pytest.mark.parametrize("left", ["nothing", "a check", "a write"])
+    def test_takes_all_workers_while_nobody_else_has_anything_due(self, others, left):
+        if left == "nothing":
+            services.withdraw(agent=others.agent, proposal_id=others.pk)
+        elif left == "a write":
+            checks.run(others.pk)
+        first, second = several(2)
+        with self.taken(first), self.taken(second) as is_second:
+            assert is_second == (left == "nothing")
 
     def test_may_take_as_many_as_are_configured(self, settings):
         settings.SLOW_WORK_PER_AGENT = 2
@@ -153,9 +175,11 @@ class TestWorkThatTakesItsTime:
         approved = make_checked(params=painting(tier="medium"))
         first, _ = several(2)
         factories.approve(approved)
+        wait_as_well("pink")
         with self.taken(first):
             rung.clear()
-        assert rung == [("proposals.execute", str(Execution.objects.get().pk))]
+        [attempt] = approved.executions.all()
+        assert rung == [("proposals.execute", str(attempt.pk))]
 
     def test_gives_its_place_back_whatever_happens(self):
         first, second = several(2)
@@ -191,8 +215,9 @@ class TestWorkThatTakesItsTime:
     def test_that_is_approved_waits_in_its_row_as_well(self):
         approved = make_checked(params=painting(tier="medium"))
         factories.approve(approved)
-        [attempt] = Execution.objects.all()
+        [attempt] = approved.executions.all()
         [row] = several(1)
+        wait_as_well("pink")
         with self.taken(row):
             dispatch.commit(attempt.pk)
         attempt.refresh_from_db()
