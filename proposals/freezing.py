@@ -98,8 +98,11 @@ def stop_for(proposal: Proposal, freezes: list[Freeze] | None = None) -> str:
 def is_unsealed_for(proposal: Proposal) -> bool:
     """Whether it is dear, and its ledger entries could be changed unseen for too long by now.
 
-    (Promises page, fault matrix of P28: the signing key is unavailable.)
+    Not what a person asks for, undo above all. (Promises page, fault matrix of P28: the signing key
+    is unavailable.)
     """
+    if proposal.proposer_id is not None:
+        return False
     limit = settings.UNSEALED_STOP_SECONDS
     return proposal.tier == Tier.HIGH and not sealer.is_fresh(within=limit)
 

@@ -212,8 +212,11 @@ def hindrance(
             return now + timedelta(seconds=FROZEN_SECONDS), now
         try:
             now = spending.restamp(proposal, execution.of_check, books=False) or now
-        except BudgetExceeded as shortage:
-            return now + timedelta(seconds=spending.seconds_until(shortage, now)), now
+        except BudgetExceeded as full:
+            # Where no slot will free, as long as for a stop, and for the same reason.
+            is_for_good = full.shortage.free_at is None
+            wait = FROZEN_SECONDS if is_for_good else spending.seconds_until(full, now)
+            return now + timedelta(seconds=wait), now
     closed = breakers.admit(execution.target, now, is_new=False)
     return (closed.until if closed else None), now
 

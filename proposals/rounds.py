@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import InterfaceError, OperationalError
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Left
 
 from budgets import refusals
@@ -20,7 +20,7 @@ from ledger import clock
 from proposals import gate, rule_hits, services
 from proposals.actions import tables
 from proposals.lifecycle import Status
-from proposals.models import Proposal, RunUndo
+from proposals.models import Execution, Proposal, RunUndo
 from proposals.targets import wiring
 
 logger = logging.getLogger(__name__)
@@ -86,8 +86,12 @@ class Rounds:
         return done
 
     def expire(self, now: datetime) -> int:
-        """Expire what is past its deadline."""
-        overdue = Proposal.objects.overdue(now).order_by("expires_at")
+        """Expire what is past its deadline, unless a worker has it: then that one says what becomes
+        of it.
+        """
+        taken = (Execution.Status.CLAIMED, Execution.Status.INTENDED)
+        held = Execution.objects.filter(proposal=OuterRef("pk"), status__in=taken)
+        overdue = Proposal.objects.overdue(now).exclude(Exists(held)).order_by("expires_at")
         return self.each(overdue, lambda row_id: services.expire(proposal_id=row_id))
 
     def undo_runs(self, now: datetime) -> int:

@@ -42,13 +42,16 @@ def place(asked: QuerySet[Proposal], row_id: UUID | str) -> Iterator[bool]:
     if until is None:
         yield False
         return
-    since = time.monotonic()
+    since, has_failed = time.monotonic(), True
     try:
         yield True
+        has_failed = False
     finally:
         seconds = time.monotonic() - since
         if agent_id is not None and (until or seconds > SLOW_SECONDS):
             give_back(agent_id, str(row_id), until, seconds)
+            if not has_failed:  # or it would ring for what cannot be worked on, again and again
+                ring_next(agent_id)
 
 
 def look(asked: QuerySet[Proposal]) -> tuple[UUID | None, bool]:
@@ -82,7 +85,7 @@ def take(agent_id: UUID, row_id: str) -> str | None:
 
 @transaction.atomic
 def give_back(agent_id: UUID, row_id: str, until: str, seconds: float) -> None:
-    """End this place, remember whether the work took its time, and ring for what waited for it."""
+    """End this place, and remember whether the work took its time."""
     now = clock.now()
     Share.objects.bulk_create([Share(agent_id=agent_id, slow_until=now)], ignore_conflicts=True)
     share = Share.objects.select_for_update().get(pk=agent_id)
@@ -92,11 +95,12 @@ def give_back(agent_id: UUID, row_id: str, until: str, seconds: float) -> None:
         remembered = timedelta(seconds=min(10 * seconds, LONGEST_REMEMBERED_SECONDS))
         share.slow_until = max(share.slow_until, now + remembered)
     share.save()
-    ring_next(agent_id, list(share.under_way), now)
 
 
-def ring_next(agent_id: UUID, under_way: list[str], now: datetime) -> None:
+def ring_next(agent_id: UUID) -> None:
     """Ring once for what this agent has waiting: what is to be written, before what is checked."""
+    now = clock.now()
+    under_way = list(Share.objects.get(pk=agent_id).under_way)
     proposals = Proposal.objects.filter(agent=agent_id)
     due = Execution.objects.due(now).filter(proposal__in=proposals).exclude(pk__in=under_way)
     if execution := due.order_by("run_after").first():

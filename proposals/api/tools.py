@@ -251,8 +251,8 @@ SAID = {
     "expired": "expired before it was decided, and nothing was written. Nobody has to act.",
 }
 STOPPED = {
-    "approved": "is approved and held back by a stop. An operator has to lift it before it is "
-    "written.",
+    "approved": "is approved and held back. An operator has to lift what stops it before it "
+    "is written.",
     "submitted": "is held. An operator has to resume its agent before it is checked.",
 }
 

@@ -7,7 +7,7 @@ import pytest
 from django.db import DataError, IntegrityError, OperationalError
 
 from ledger import clock
-from proposals import bell, dispatch, services
+from proposals import bell, dispatch, execution, services
 from proposals.api import representation
 from proposals.models import Execution, Proposal, Rule
 from tests import factories
@@ -79,8 +79,6 @@ def test_a_dead_broker_is_no_error_for_whoever_rings():
 
 
 def test_an_abandoned_claim_is_found(rung, toybox):
-    from proposals import execution
-
     proposal = make_checked(params=painting(tier="medium"))
     factories.approve(proposal)
     execution.take(Execution.objects.get().pk)
@@ -139,6 +137,17 @@ class TestARowThatWasChangedFromOutside:
         sweep.run()
         sweep.run()
         assert (fresh(poisoned).status, fresh(sound).status) == ("pending", "submitted")
+
+    def test_is_no_more_in_the_way_when_a_worker_has_it(self, sweep, sound):
+        factories.approve(sound)
+        taken = execution.take(Execution.objects.get(proposal=sound).pk)
+        assert execution.intend(taken)
+        third = make_checked(params=painting("pink", toy="car", tier="medium"), run="third")
+        for each, days in ((sound, 1), (third, 0)):
+            overdue = clock.now() - timedelta(days=days)
+            Proposal.objects.filter(pk=each.pk).update(expires_at=overdue)
+        sweep.run()
+        assert (fresh(sound).status, fresh(third).status) == ("approved", "expired")
 
     def test_gets_another_turn(self, sweep, poisoned, sound):
         Proposal.objects.filter(pk=poisoned.pk).update(expires_at=clock.now())

@@ -240,7 +240,7 @@ class TestInFlight:
             assert rows() == before
             problem = assert_problem(second, 409, "idempotency-in-flight")
             assert (second["Retry-After"], problem["retry_after"]) == ("1", 1)
-            assert 1.8 < waited < 2.6
+            assert 1.8 < waited < 10
             if connection.vendor == "postgresql":  # SQLite has one writer, whom every key waits for
                 other = AgentClient(token).propose(key="other", run="other")
                 assert_proposal(other, 201)

@@ -171,7 +171,7 @@ class TestACall:
         factories.approve(Proposal.objects.get())
         services.freeze(action="toys.set", reason="To look at it.")
         text = asking.call("get_proposal", proposal_id=proposal["id"])["content"][0]["text"]
-        assert "An operator has to lift it" in text
+        assert "An operator has to lift what stops it" in text
 
     def test_says_that_a_suspension_keeps_it_from_being_checked(self):
         asking = model()

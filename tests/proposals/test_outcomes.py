@@ -306,7 +306,7 @@ class TestKeyed:
         time_passes(2)
         resolving.run(lost_attempt.pk)
         assert len(the_depot.effects) == 1, "the cap of one in a minute holds for resends"
-        assert lost.executions.get().ask_at > clock.now() + timedelta(seconds=50)
+        assert lost.executions.get().ask_at > clock.now() + timedelta(seconds=30)
         Reservation.objects.exclude(proposal=str(lost.pk)).update(
             counted_at=clock.now() - timedelta(minutes=1)
         )
@@ -317,6 +317,21 @@ class TestKeyed:
         assert counted > clock.now() - timedelta(seconds=30), "from its last send on"
         resent = LedgerEntry.objects.get(proposal=str(lost.pk), kind="execution.resent")
         assert b'"writes":1' in bytes(resent.canonical)
+
+    def test_does_not_keep_its_target_shut_while_no_budget_will_ever_have_room(self, the_depot):
+        make_person()
+        cap = Budget(name="Cap", unit=Unit.WRITES, limit=5, per_run=True, window_seconds=None)
+        services.save_budget(budget=cap, person=None, is_new=True)
+        lost = unknown(the_depot, Delivery.KEYED, "send")
+        cap.limit = 0
+        services.save_budget(budget=cap, person=None, is_new=False)
+        long_ago = clock.now() - timedelta(minutes=5)
+        Breaker.objects.filter(target=TARGET).update(opened_at=long_ago, retry_at=long_ago)
+        assert Breaker.objects.filter(target=TARGET).exists()
+        time_passes(5)
+        resolving.run(lost.executions.get().pk)
+        assert len(the_depot.requests) == 1
+        assert breakers.standing(TARGET, clock.now(), is_new=True) is None
 
     def test_two_workers_send_it_once(self, the_depot):
         unknown(the_depot, Delivery.KEYED)

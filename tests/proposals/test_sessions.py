@@ -62,10 +62,10 @@ def test_a_freeze_does_not_wait_for_a_session_that_was_lost(monkeypatch):
 
 def test_whoever_stops_everything_waits_longer_for_the_gate_than_others_for_a_lock():
     with lost_with_the_gate() as held:
+        began = time.monotonic()
         threading.Timer(1.5, held.connection.rollback).start()
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '300ms'")
-            began = time.monotonic()
             freezing.take_gate()
             assert time.monotonic() - began > 1
             assert setting(connection, "lock_timeout") == "300ms", "for all else it is as it was"

@@ -14,6 +14,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
+from threading import Lock
 from urllib.parse import urlencode
 
 import pytest
@@ -341,12 +342,13 @@ class TestTheProcess:
         provider.store(tmp_path).know([Charge(CHARGE, "42", 10_000, "eur", 0)])
         caller = Caller(free_port(), provider.secret_key(tmp_path))
         keys = [f"k{number}" for number in range(30)]
-        good = count(1)
+        good, counting = count(1), Lock()
 
         def refunded(key: str) -> bool:
             was_answered = attempted(lambda: caller.refund(100, key=key))
-            if was_answered and next(good) == 5:
-                child.kill()  # by whom the fifth answer reached, while three more are under way
+            with counting:
+                if was_answered and next(good) == 5:
+                    child.kill()  # by whom the fifth answer reached, while three more are under way
             return was_answered
 
         with running(tmp_path, caller) as child, ThreadPoolExecutor(4) as pool:
