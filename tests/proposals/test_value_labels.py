@@ -353,10 +353,8 @@ class TestTheCurrencyOfAnAmount:
     def test_is_said_beside_its_name_as_the_row_holds_it_now(self, visits):
         proposal = self.credit("1")
         assert "credit in EUR" in seen(proposal).text
-        visits.execute("UPDATE customers SET currency = 'U\u202eSD';")
-        html = seen(proposal).html
-        assert "U+202E" in html
-        assert "\u202e" not in html
+        visits.execute("UPDATE customers SET currency = 'USD';")
+        assert "credit in USD" in seen(proposal).text
 
     def test_is_said_on_the_undo_page_too(self, visits):
         proposal = self.credit("1")
@@ -364,9 +362,36 @@ class TestTheCurrencyOfAnAmount:
         work()
         assert "credit in EUR" in seen(proposal, "undo").text
 
-    def test_is_not_said_to_be_one_where_there_are_several(self, visits):
-        visits.execute("UPDATE customers SET currency = 'USD' WHERE id = 2;")
-        assert "credit in several currencies" in seen(self.credit("1", "2")).text
+    @pytest.mark.parametrize(
+        ("currency", "told"),
+        [("USD", "in USD"), ("U\u202eSD", "U+202E")],
+    )
+    def test_is_said_on_the_undo_page_as_it_is_now_for_undo_is_never_refused(
+        self, visits, currency, told
+    ):
+        proposal = self.credit("1", "2")
+        factories.approve(proposal)
+        work()
+        where = "id = 2" if currency == "USD" else "id > 0"
+        visits.execute(f"UPDATE customers SET currency = '{currency}' WHERE {where};")
+        page = seen(proposal, "undo")
+        assert told in page.html
+        assert "\u202e" not in page.html
+
+    @pytest.mark.parametrize(
+        ("currency", "told"),
+        [
+            ("USD", "in several currencies (EUR and USD); propose them apart"),
+            ("U\u202eSD", "has no currency of three letters"),
+        ],
+    )
+    def test_that_is_not_one_any_more_is_said_in_words(self, visits, currency, told):
+        proposal = self.credit("1", "2")
+        visits.execute(f"UPDATE customers SET currency = '{currency}' WHERE id = 2;")
+        page = seen(proposal)
+        assert told in page.text
+        assert "credit in" not in page.text
+        assert "\u202e" not in page.html
 
     def test_is_left_to_its_own_row_where_that_is_part_of_the_change(self, visits):
         currency = {"columns": DEFINITION["columns"] | {"currency": {"writable": True}}}
