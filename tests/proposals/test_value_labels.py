@@ -364,7 +364,7 @@ class TestTheCurrencyOfAnAmount:
 
     @pytest.mark.parametrize(
         ("currency", "told"),
-        [("USD", "in USD"), ("U\u202eSD", "U+202E")],
+        [("USD", "several currencies"), ("U\u202eSD", "U+202E")],
     )
     def test_is_said_on_the_undo_page_as_it_is_now_for_undo_is_never_refused(
         self, visits, currency, told
