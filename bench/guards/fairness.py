@@ -80,7 +80,7 @@ GUARDS = [
         "what waited for a place is rung for",
         "proposals/shares.py",
         "                ring_next(agent_id)\n",
-        "",
+        "                pass\n",
         SHARES,
     ),
     Guard(

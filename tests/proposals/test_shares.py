@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 
 from ledger import clock
@@ -15,6 +15,7 @@ from proposals import checks, dispatch, services, shares
 from proposals.models import Execution, Proposal, Share
 from tests import factories
 from tests.factories import fresh, make_agent, make_checked, make_person, make_proposal, painting
+from tests.meanwhile import Meanwhile
 from tests.processes import eventually
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("toybox")]
@@ -305,21 +306,14 @@ class TestManyWorkers:
         self.workers = []
         if connection.vendor == "sqlite":
             pytest.skip("SQLite has one writer at a time.")
+        settings.SLOW_WORK_PER_AGENT = 1
         become_slow()
         agent = make_agent()
-        start, found = threading.Barrier(4), []
-
-        def take(row_id: str) -> None:
-            start.wait(10)
-            found.append(shares.take(agent.pk, row_id))
-            connections.close_all()
-
-        threads = [threading.Thread(target=take, args=[str(n)]) for n in range(4)]
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join(30)
-        assert len([until for until in found if until]) == 1
+        with transaction.atomic():
+            assert shares.take(agent.pk, "one row")
+            other = Meanwhile(lambda: shares.take(agent.pk, "another"))
+        assert other.has_waited
+        assert other.came_to() is None
 
 
 def slow_preview(slow: dict[str, threading.Event]) -> Callable[..., Any]:
