@@ -28,7 +28,10 @@ TAKE_PATIENTLY = """
     SELECT pg_advisory_xact_lock(%s), set_config('lock_timeout', was, true)
     FROM patient WHERE becomes IS NOT NULL
 """
-UNSEALED = "High-tier writes wait, because the ledger has not been sealed for too long."
+UNSEALED = (
+    "High-tier writes wait until the ledger is sealed again: its newest entries have waited for "
+    "that too long. An operator has to look at the clock and its sealing key."
+)
 GATE = 0x436F_756E_7465_7201  # any number that nothing else in the database locks
 
 

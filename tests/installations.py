@@ -9,11 +9,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from tests.processes import ROOT, Process, eventually
 
+REDIS = "redis://127.0.0.1:6379/15"
 UP = "Ctrl-C stops everything."
 # Of the machine and not of the product: how long a busy one may take for what needs seconds.
 START_SECONDS, STOP_SECONDS = 120, 30
+
+
+def redis_answers() -> bool:
+    """Whether this machine has the Redis that tests of the production shape use."""
+    try:
+        return redis.Redis.from_url(REDIS, socket_connect_timeout=1).ping()
+    except redis.RedisError:
+        return False
 
 
 def free_port() -> int:

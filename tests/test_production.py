@@ -31,19 +31,9 @@ from proposals.management.supervisor import CannotStart, Supervisor
 from proposals.models import Execution, Proposal
 from proposals.outage import Outage
 from tests import factories
-from tests.installations import OnRedis
+from tests.installations import REDIS, OnRedis, redis_answers
 from tests.processes import ROOT, AgentClient, environment, eventually
 from tests.shop_fixture import administer, fresh_name, server
-
-REDIS = "redis://127.0.0.1:6379/15"
-
-
-def redis_answers() -> bool:
-    try:
-        return redis.Redis.from_url(REDIS, socket_connect_timeout=1).ping()
-    except redis.RedisError:
-        return False
-
 
 on_postgresql = pytest.mark.skipif(
     not os.environ.get("TEST_DATABASE_URL"), reason="TEST_DATABASE_URL is not set."

@@ -11,16 +11,7 @@ from django.conf import settings as configured
 from proposals import bell
 from proposals.management.commands.clock import Pruning
 from proposals.outage import Outage
-
-REDIS = "redis://127.0.0.1:6379/15"
-
-
-def redis_answers() -> bool:
-    try:
-        return redis.Redis.from_url(REDIS, socket_connect_timeout=1).ping()
-    except redis.RedisError:
-        return False
-
+from tests.installations import REDIS, redis_answers
 
 on_redis = pytest.mark.skipif(not redis_answers(), reason="No Redis answers on port 6379.")
 

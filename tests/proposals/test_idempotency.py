@@ -340,8 +340,8 @@ class TestRepeats:
         assert b"bear" not in refused.content
         assert rows() == before
 
-    @pytest.mark.parametrize("other", [{"colour": "blue"}, {}, [], {"params": 7, "rationale": ""}])
-    def test_a_used_key_is_told_before_what_is_wrong_with_the_other_body(self, other):
+    def everything_that_takes_a_key(self):
+        """An agent, and what it may post under a key: where, and with which body."""
         committed = make_checked(run="a")
         pending = make_checked(agent=committed.agent, params=painting(tier="medium"))
         agent = client_for(committed.agent)
@@ -350,6 +350,11 @@ class TestRepeats:
             f"/proposals/{pending.pk}/revisions": {"rationale": "Better."},
             f"/proposals/{committed.pk}/undo": {"rationale": "Better."},
         }
+        return agent, posts
+
+    @pytest.mark.parametrize("other", [{"colour": "blue"}, {}, [], {"params": 7, "rationale": ""}])
+    def test_a_used_key_is_told_before_what_is_wrong_with_the_other_body(self, other):
+        agent, posts = self.everything_that_takes_a_key()
         for number, (path, data) in enumerate(posts.items()):
             assert_proposal(agent.post(path, data, key=f"key of {number}"), 201)
             before = rows()
@@ -361,14 +366,7 @@ class TestRepeats:
             assert rows() == before
 
     def test_a_key_used_on_one_endpoint_is_taken_on_all(self):
-        committed = make_checked(run="a")
-        pending = make_checked(agent=committed.agent, params=painting(tier="medium"))
-        agent = client_for(committed.agent)
-        posts = {
-            "/proposals": body(run="b"),
-            f"/proposals/{pending.pk}/revisions": {"rationale": "Better."},
-            f"/proposals/{committed.pk}/undo": {"rationale": "Better."},
-        }
+        agent, posts = self.everything_that_takes_a_key()
         for number, (path, data) in enumerate(posts.items()):
             assert_proposal(agent.post(path, data, key=f"key of {number}"), 201)
             for other, other_data in posts.items():

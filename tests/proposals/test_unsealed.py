@@ -45,7 +45,7 @@ def test_a_high_tier_write_waits_for_seals_and_goes_on_with_them(settings):
     settings.UNSEALED_STOP_SECONDS = 0  # long ago, as it were
     held = turn(proposal)
     assert (held.status, held.is_held) == ("approved", True)
-    assert "not been sealed" in held.reason
+    assert "until the ledger is sealed again" in held.reason
     entry = LedgerEntry.objects.filter(proposal=str(proposal.pk)).latest("pk")
     assert entry.kind == "execution.held"
     sealer.tick()
